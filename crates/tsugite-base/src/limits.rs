@@ -1,0 +1,31 @@
+//! Every limit of the product, in one file. Relations between them are asserted at compile time.
+
+/// Longest queue name, in characters (AWS: SQS quotas).
+pub const QUEUE_NAME_CHARS: usize = 80;
+/// Longest topic name, in characters.
+pub const TOPIC_NAME_CHARS: usize = 256;
+/// Entries in one batch call.
+pub const BATCH_ENTRIES: usize = 10;
+/// Bytes of one message with its attributes, and of one batch (AWS since 2025).
+pub const MESSAGE_BYTES: usize = 1_048_576;
+/// Message attributes on one message.
+pub const MESSAGE_ATTRIBUTES: usize = 10;
+/// Seconds that a message may be hidden (12 hours).
+pub const VISIBILITY_SECONDS: u32 = 43_200;
+/// Seconds that a message may be delayed.
+pub const DELAY_SECONDS: u32 = 900;
+/// Seconds of a long poll.
+pub const WAIT_SECONDS: u32 = 20;
+/// Bytes of a request body on the AWS port: a full batch as JSON with every character escaped twice over.
+pub const AWS_BODY_BYTES: usize = 8 * MESSAGE_BYTES;
+/// Bytes of all request headers on any port.
+pub const HEADER_BYTES: usize = 64 * 1024;
+/// Number of request headers on any port.
+pub const HEADERS: usize = 128;
+/// Bytes of a request body on the admin port.
+pub const ADMIN_BODY_BYTES: usize = 256 * 1024;
+
+const _: () = assert!(
+    AWS_BODY_BYTES >= 6 * MESSAGE_BYTES,
+    "a JSON string may escape each byte as \\u00XX"
+);
