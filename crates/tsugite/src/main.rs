@@ -1,2 +1,8 @@
-//! placeholder
-fn main() {}
+//! The `tsugite` program: one binary, one command line.
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> std::process::ExitCode {
+    std::process::ExitCode::SUCCESS
+}

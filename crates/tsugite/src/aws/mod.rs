@@ -1,0 +1,1 @@
+//! The AWS door: SQS, SNS, Cloud Map and STS on one port.

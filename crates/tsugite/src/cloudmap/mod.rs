@@ -1,0 +1,1 @@
+//! Cloud Map operations over the registry, one file per group of operations.

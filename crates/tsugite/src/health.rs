@@ -1,0 +1,1 @@
+//! The active health checker: probes instances and reports to the registry.

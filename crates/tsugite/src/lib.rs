@@ -1,0 +1,11 @@
+//! Tsugite composed: configuration, the doors, the command line, and [`run`], which joins them.
+//!
+//! Everything that decides lives in the crates below; this one owns sockets, files, signals and time
+//! (all of the latter in [`world`]) and joins wire codecs to domain operations.
+
+pub mod aws;
+pub mod cloudmap;
+pub mod dns;
+pub mod feed;
+pub mod health;
+pub mod world;

@@ -1,0 +1,107 @@
+//! The only file that reads the host's clock and entropy; everything else is handed a [`World`].
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use tsugite_base::world::{Clock, Entropy};
+use tsugite_base::{Mono, Now, Timestamp, World};
+
+/// The host's clocks, plus a virtual offset that only `POST /v1/clock/advance` moves.
+pub struct HostClock {
+    anchor: Instant,
+    anchor_wall_ms: u64,
+    offset_ms: AtomicU64,
+}
+
+impl HostClock {
+    /// Anchors the steady clock at the wall clock of this moment.
+    pub fn start() -> HostClock {
+        HostClock {
+            anchor: Instant::now(),
+            anchor_wall_ms: wall_ms(),
+            offset_ms: AtomicU64::new(0),
+        }
+    }
+
+    /// Moves every clock of this world ahead; it can never be moved back.
+    pub fn advance(&self, by: Duration) {
+        let ms = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
+        self.offset_ms.fetch_add(ms, Ordering::Relaxed);
+    }
+
+    /// Time since the clock was started, as the host counts it: without the virtual offset.
+    pub fn uptime(&self) -> Duration {
+        self.anchor.elapsed()
+    }
+}
+
+impl Clock for HostClock {
+    fn now(&self) -> Now {
+        let offset = self.offset_ms.load(Ordering::Relaxed);
+        let passed = u64::try_from(self.anchor.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Now {
+            wall: Timestamp(wall_ms().saturating_add(offset)),
+            steady: Timestamp(self.anchor_wall_ms.saturating_add(passed).saturating_add(offset)),
+        }
+    }
+
+    fn mono(&self) -> Mono {
+        let offset = self.offset_ms.load(Ordering::Relaxed).saturating_mul(1_000_000);
+        let passed = u64::try_from(self.anchor.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        Mono(passed.saturating_add(offset))
+    }
+}
+
+fn wall_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The operating system's random generator.
+pub struct HostEntropy;
+
+impl Entropy for HostEntropy {
+    fn fill(&self, buf: &mut [u8]) {
+        // Without entropy receipt handles could be guessed: stopping is the only safe answer.
+        getrandom::fill(buf).expect("the operating system gives random bytes");
+    }
+}
+
+/// The real world, with its clock in hand for those who may move it.
+pub fn host() -> (World, Arc<HostClock>) {
+    let clock = Arc::new(HostClock::start());
+    let world = World {
+        clock: clock.clone(),
+        entropy: Arc::new(HostEntropy),
+    };
+    (world, clock)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn advancing_moves_every_clock() {
+        let (world, clock) = host();
+        let (before, mono) = (world.now(), world.mono());
+        clock.advance(Duration::from_secs(3600));
+        let (after, mono_after) = (world.now(), world.mono());
+        for passed in [
+            after.wall.since(before.wall),
+            after.steady.since(before.steady),
+            mono_after.since(mono),
+        ] {
+            // The wall clock may be slewed by the host meanwhile; a minute of tolerance is plenty.
+            assert!(passed.abs_diff(Duration::from_secs(3600)) < Duration::from_secs(60), "{passed:?}");
+        }
+        assert!(clock.uptime() < Duration::from_secs(60));
+    }
+
+    #[test]
+    fn uuids_differ() {
+        let (world, _) = host();
+        assert_ne!(world.uuid(), world.uuid());
+    }
+}
