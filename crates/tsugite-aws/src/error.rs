@@ -1,0 +1,244 @@
+//! The one error of the AWS port and its two renderings.
+//!
+//! SDKs read an error's code from one of three places: `__type` in a JSON body (everything up to `#` is cut),
+//! the header `x-amzn-query-error` (which wins where the service once spoke Query), or `<Code>` in XML.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use tsugite_base::{Invalid, Uuid};
+
+use crate::json::JsonWriter;
+use crate::xml;
+
+/// How one service spells its JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dialect {
+    /// `Content-Type` of requests and answers.
+    pub content_type: &'static str,
+    /// Prefix of `__type`, for example `com.amazonaws.sqs`.
+    pub namespace: &'static str,
+    /// Member that holds the error text: `message`, or `Message` in Cloud Map.
+    pub message_member: &'static str,
+    /// Whether errors carry the header `x-amzn-query-error`.
+    pub query_compatible: bool,
+}
+
+impl Dialect {
+    /// SQS over awsJson1_0.
+    pub const SQS: Dialect = Dialect {
+        content_type: "application/x-amz-json-1.0",
+        namespace: "com.amazonaws.sqs",
+        message_member: "message",
+        query_compatible: true,
+    };
+    /// Cloud Map (`servicediscovery`) over awsJson1_1.
+    pub const CLOUD_MAP: Dialect = Dialect {
+        content_type: "application/x-amz-json-1.1",
+        namespace: "com.amazonaws.servicediscovery",
+        message_member: "Message",
+        query_compatible: false,
+    };
+    /// Requests whose service is not known.
+    pub const UNKNOWN: Dialect = Dialect {
+        content_type: "application/x-amz-json-1.0",
+        namespace: "com.amazon.coral.service",
+        message_member: "message",
+        query_compatible: false,
+    };
+}
+
+/// A refused or failed request, as AWS would say it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AwsError {
+    /// Name of the error shape in JSON, for example `QueueDoesNotExist`.
+    pub shape: Cow<'static, str>,
+    /// Code in Query answers and in the header `x-amzn-query-error`.
+    pub query_code: Cow<'static, str>,
+    /// HTTP status.
+    pub status: u16,
+    /// Whether the caller is at fault (`Sender`) or we are (`Receiver`).
+    pub sender_fault: bool,
+    /// One or two sentences that name the offending thing.
+    pub message: String,
+}
+
+impl AwsError {
+    /// The caller's fault; `shape` is the JSON name, `query_code` the one of the Query protocol.
+    pub fn sender(
+        shape: impl Into<Cow<'static, str>>,
+        query_code: impl Into<Cow<'static, str>>,
+        status: u16,
+        message: impl Into<String>,
+    ) -> AwsError {
+        AwsError {
+            shape: shape.into(),
+            query_code: query_code.into(),
+            status,
+            sender_fault: true,
+            message: message.into(),
+        }
+    }
+
+    /// The caller's fault, status 400, with one name in both protocols.
+    pub fn bad_request(code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> AwsError {
+        let code = code.into();
+        AwsError::sender(code.clone(), code, 400, message)
+    }
+
+    /// Our fault: the store cannot serve now; SDKs retry it.
+    pub fn unavailable(message: impl Into<String>) -> AwsError {
+        AwsError {
+            shape: "ServiceUnavailable".into(),
+            query_code: "ServiceUnavailable".into(),
+            status: 503,
+            sender_fault: false,
+            message: message.into(),
+        }
+    }
+
+    /// A body that is not the JSON that the operation expects.
+    pub fn serialization(message: impl Into<String>) -> AwsError {
+        AwsError::bad_request("SerializationException", message)
+    }
+
+    /// A required parameter that is absent or empty.
+    pub fn missing(parameter: &str) -> AwsError {
+        AwsError::sender(
+            "MissingRequiredParameterException",
+            "MissingParameter",
+            400,
+            format!("The request must contain the parameter {parameter}."),
+        )
+    }
+
+    /// An action that no service of this port has.
+    pub fn unknown_operation(action: &str) -> AwsError {
+        AwsError::sender(
+            "UnknownOperationException",
+            "InvalidAction",
+            404,
+            format!("The operation {} is not known here.", shorten(action)),
+        )
+    }
+
+    /// An action that the service has at AWS and that Tsugite does not support yet.
+    pub fn unsupported(service: &str, action: &str) -> AwsError {
+        AwsError::sender(
+            "UnknownOperationException",
+            "InvalidAction",
+            404,
+            format!("The {service} operation {action} is not supported yet; docs list what is."),
+        )
+    }
+
+    /// The JSON body.
+    pub fn to_json(&self, dialect: Dialect) -> Vec<u8> {
+        let mut out = Vec::with_capacity(128 + self.message.len());
+        let mut json = JsonWriter::new(&mut out);
+        json.begin();
+        json.member("__type");
+        json.raw("\"");
+        json.raw(dialect.namespace);
+        json.raw("#");
+        json.raw_text(&self.shape);
+        json.raw("\"");
+        json.text(dialect.message_member, &self.message);
+        json.end();
+        out
+    }
+
+    /// Value of the header `x-amzn-query-error`: `<QueryCode>;Sender` or `;Receiver`.
+    pub fn query_error_header(&self) -> String {
+        format!("{};{}", self.query_code, self.fault())
+    }
+
+    /// The Query protocol's body, in the XML namespace of the service.
+    pub fn to_xml(&self, namespace: &str, request_id: Uuid) -> Vec<u8> {
+        let mut out = String::with_capacity(256 + self.message.len());
+        out.push_str("<?xml version=\"1.0\"?><ErrorResponse xmlns=\"");
+        xml::escape_into(&mut out, namespace);
+        out.push_str("\"><Error>");
+        xml::element(&mut out, "Type", self.fault());
+        xml::element(&mut out, "Code", &self.query_code);
+        xml::element(&mut out, "Message", &self.message);
+        out.push_str("<Detail/></Error>");
+        xml::element(&mut out, "RequestId", &request_id.to_string());
+        out.push_str("</ErrorResponse>");
+        out.into_bytes()
+    }
+
+    fn fault(&self) -> &'static str {
+        if self.sender_fault { "Sender" } else { "Receiver" }
+    }
+}
+
+impl fmt::Display for AwsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.query_code, self.message)
+    }
+}
+
+impl std::error::Error for AwsError {}
+
+/// A value that breaks a rule; services with a code of their own map [`Invalid`] themselves.
+impl From<Invalid> for AwsError {
+    fn from(invalid: Invalid) -> AwsError {
+        AwsError::sender(
+            "InvalidParameterValueException",
+            "InvalidParameterValue",
+            400,
+            invalid.to_string(),
+        )
+    }
+}
+
+/// A client's text as it may stand in an error: at most 100 characters.
+pub fn shorten(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(100) {
+        Some((cut, _)) => Cow::Owned(format!("{}…", &text[..cut])),
+        None => Cow::Borrowed(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn missing_queue() -> AwsError {
+        AwsError::sender(
+            "QueueDoesNotExist",
+            "AWS.SimpleQueueService.NonExistentQueue",
+            400,
+            "The queue \"a<b\" does not exist.",
+        )
+    }
+
+    #[test]
+    fn both_renderings() {
+        let error = missing_queue();
+        assert_eq!(
+            String::from_utf8(error.to_json(Dialect::SQS)).unwrap(),
+            r#"{"__type":"com.amazonaws.sqs#QueueDoesNotExist","message":"The queue \"a<b\" does not exist."}"#
+        );
+        assert_eq!(
+            error.query_error_header(),
+            "AWS.SimpleQueueService.NonExistentQueue;Sender"
+        );
+        let xml = String::from_utf8(error.to_xml("http://x/", Uuid([0; 16]))).unwrap();
+        assert!(
+            xml.contains("<Code>AWS.SimpleQueueService.NonExistentQueue</Code>"),
+            "{xml}"
+        );
+        assert!(xml.contains("&quot;a&lt;b&quot;"), "{xml}");
+        assert!(
+            xml.contains("<RequestId>00000000-0000-0000-0000-000000000000</RequestId>"),
+            "{xml}"
+        );
+    }
+
+    #[test]
+    fn long_values_are_cut_at_a_character() {
+        assert_eq!(shorten(&"é".repeat(200)).chars().count(), 101);
+    }
+}
