@@ -1,17 +1,24 @@
 //! AWS wire codecs: bytes to typed fields, answers and errors to bytes. Knows no queue and no service.
 //!
 //! - [`json`]: awsJson1_0 and awsJson1_1 bodies as a borrowed, bounded tree with typed field access, and a writer;
-//! - [`xml`]: answers of the Query protocol;
+//! - [`query`]: the Query protocol's forms; [`xml`]: its answers;
 //! - [`error`]: one error type with both renderings;
-//! - [`context`]: who asks, read leniently from the credential scope.
+//! - [`context`]: who asks, read leniently from the credential scope;
+//! - [`checksum`]: the MD5s that SDKs verify; [`envelope`]: the JSON in which a topic wraps a message;
+//! - [`time`]: times as AWS writes them.
 
 #![forbid(unsafe_code)]
 
+pub mod checksum;
 pub mod context;
+pub mod envelope;
 pub mod error;
 pub mod json;
+pub mod query;
+pub mod time;
 pub mod xml;
 
 pub use context::Context;
 pub use error::{AwsError, Dialect};
 pub use json::{Fields, Json, JsonWriter};
+pub use query::Form;
