@@ -8,8 +8,24 @@ pub const TOPIC_NAME_CHARS: usize = 256;
 pub const BATCH_ENTRIES: usize = 10;
 /// Bytes of one message with its attributes, and of one batch (AWS since 2025).
 pub const MESSAGE_BYTES: usize = 1_048_576;
+/// Bytes of one published message with its attributes (AWS: SNS default).
+pub const TOPIC_MESSAGE_BYTES: usize = 262_144;
 /// Message attributes on one message.
 pub const MESSAGE_ATTRIBUTES: usize = 10;
+/// Characters of a message attribute's name, and of its data type.
+pub const MESSAGE_ATTRIBUTE_NAME_CHARS: usize = 256;
+/// Messages of one receive.
+pub const RECEIVE_MESSAGES: usize = 10;
+/// Names on one page of a list of queues.
+pub const LIST_QUEUES: usize = 1_000;
+/// Messages of one queue that may be leased at the same time.
+pub const IN_FLIGHT_MESSAGES: usize = 120_000;
+/// Seconds before a queue can be purged again.
+pub const PURGE_GUARD_SECONDS: u64 = 60;
+/// Characters of a receipt handle (AWS).
+pub const RECEIPT_HANDLE_CHARS: usize = 1_024;
+/// Dead letters moved by one step of a receive; a receive that finds nothing else takes another step.
+pub const DEAD_LETTERS_PER_STEP: usize = 100;
 /// Seconds that a message may be hidden (12 hours).
 pub const VISIBILITY_SECONDS: u32 = 43_200;
 /// Seconds that a message may be delayed.

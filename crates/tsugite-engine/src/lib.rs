@@ -3,5 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod failure;
+pub mod messaging;
 
 pub use failure::{Failure, Unavailable};
+pub use messaging::Messaging;

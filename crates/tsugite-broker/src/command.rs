@@ -1,0 +1,275 @@
+//! What a client can ask of the broker, and what it gets.
+//!
+//! Random identifiers come inside the command; numbers come as the client gave them, and the machine
+//! checks their ranges, so that every door refuses the same values with the same words.
+
+use std::time::Duration;
+
+use tsugite_base::names::Scope;
+use tsugite_base::{Place, Timestamp, Uuid};
+
+use crate::error::{ChangeVisibilityEntryError, HandleInvalid, SendEntryError};
+use crate::keys::{QueueId, QueueKey, SubscriptionKey, TopicKey};
+use crate::message::MessageAttribute;
+
+/// Create a queue, or find it if the stated attributes agree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CreateQueue {
+    /// Its name.
+    pub queue: QueueKey,
+    /// Attribute names and values as AWS spells them.
+    pub attributes: Vec<(String, String)>,
+}
+
+/// Change some attributes of a queue: all of them or, on any error, none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetQueueAttributes {
+    /// The queue.
+    pub queue: QueueKey,
+    /// Attribute names and values as AWS spells them; an empty text removes a policy.
+    pub attributes: Vec<(String, String)>,
+}
+
+/// List queue names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListQueues {
+    /// Account and region.
+    pub scope: Scope,
+    /// Only names that begin so; empty for all.
+    pub prefix: String,
+    /// Only names after this one: the `next` of the page before.
+    pub after: Option<String>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// One page of names, in byte order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct QueueNames {
+    /// The names.
+    pub names: Vec<String>,
+    /// Given if there are more: the last name of this page.
+    pub next: Option<String>,
+}
+
+/// Store 1-10 messages in one queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SendMessages {
+    /// The queue.
+    pub queue: QueueKey,
+    /// Shown to receivers as `SenderId`.
+    pub sender: String,
+    /// The messages, in the order in which they shall lie in the queue.
+    pub entries: Vec<SendEntry>,
+}
+
+/// One message to store.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SendEntry {
+    /// A random UUID: the message id.
+    pub id: Uuid,
+    /// The text.
+    pub body: String,
+    /// Named values beside the text.
+    pub attributes: Vec<MessageAttribute>,
+    /// Seconds until it can be received for the first time; the queue's own delay if absent.
+    pub delay: Option<i64>,
+    /// The `AWSTraceHeader` system attribute.
+    pub trace_header: Option<String>,
+    /// `MessageGroupId`: refused for now.
+    pub group: Option<String>,
+    /// `MessageDeduplicationId`: refused for now.
+    pub deduplication: Option<String>,
+}
+
+/// One result per entry of [`SendMessages`], in its order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SendReply {
+    /// The message id of each stored message, or why it was not stored.
+    pub results: Vec<Result<Uuid, SendEntryError>>,
+}
+
+/// Lease up to ten messages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receive {
+    /// The queue.
+    pub queue: QueueKey,
+    /// At most so many: 1-10, 1 if absent.
+    pub max: Option<i64>,
+    /// Seconds of the lease: 0-43,200, the queue's setting if absent.
+    pub visibility: Option<i64>,
+    /// Seconds to wait for a first message: 0-20, the queue's setting if absent.
+    pub wait: Option<i64>,
+}
+
+/// What the machine leased; the store turns it into [`crate::Message`]s by reading the payloads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leases {
+    /// The queue's number, to notice that it was deleted and made anew during a wait.
+    pub queue: QueueId,
+    /// The leased messages, oldest availability first.
+    pub leases: Vec<Lease>,
+    /// How long the client is ready to wait if there is none.
+    pub wait: Duration,
+    /// Nothing was leased, but dead letters were moved out of the way: ask again at once.
+    pub again: bool,
+}
+
+/// One leased message, without its payload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// The receipt handle of this delivery.
+    pub handle: String,
+    /// Where the payload lies.
+    pub payload: Place,
+    /// Where the description of the delivery lies, for a message that came by a topic.
+    pub delivery: Option<Place>,
+    /// `ApproximateReceiveCount`, this delivery included.
+    pub receive_count: u32,
+    /// `ApproximateFirstReceiveTimestamp`.
+    pub first_received: Timestamp,
+    /// The ARN of the queue that it was a dead letter of.
+    pub dead_letter_source: Option<String>,
+}
+
+/// Delete 1-10 messages by receipt handle.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeleteMessages {
+    /// The queue.
+    pub queue: QueueKey,
+    /// The handles.
+    pub handles: Vec<String>,
+}
+
+/// One result per handle of [`DeleteMessages`], in its order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeleteReply {
+    /// Also `Ok` if the message was gone, or leased again by somebody else.
+    pub results: Vec<Result<(), HandleInvalid>>,
+}
+
+/// Move the ends of 1-10 leases.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChangeVisibility {
+    /// The queue.
+    pub queue: QueueKey,
+    /// What to change.
+    pub entries: Vec<ChangeVisibilityEntry>,
+}
+
+/// One lease to change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChangeVisibilityEntry {
+    /// The receipt handle.
+    pub handle: String,
+    /// Seconds from now, 0-43,200; 0 releases the message.
+    pub timeout: i64,
+}
+
+/// One result per entry of [`ChangeVisibility`], in its order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChangeVisibilityReply {
+    /// Done, or why not.
+    pub results: Vec<Result<(), ChangeVisibilityEntryError>>,
+}
+
+/// Create a topic, or find it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CreateTopic {
+    /// Its name.
+    pub topic: TopicKey,
+    /// Attribute names and values as AWS spells them.
+    pub attributes: Vec<(String, String)>,
+}
+
+/// Subscribe a queue to a topic, or find the subscription.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subscribe {
+    /// The topic.
+    pub topic: TopicKey,
+    /// A random UUID: the end of the new subscription's ARN.
+    pub id: Uuid,
+    /// Only `sqs` for now.
+    pub protocol: String,
+    /// The queue's ARN. The queue need not exist yet.
+    pub endpoint: String,
+    /// `RawMessageDelivery`; others are refused.
+    pub attributes: Vec<(String, String)>,
+}
+
+/// Publish one message: it goes to every subscribed queue or to none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Publish {
+    /// The topic.
+    pub topic: TopicKey,
+    /// A random UUID: the message id.
+    pub id: Uuid,
+    /// Shown to receivers as `SenderId`.
+    pub sender: String,
+    /// The text for queues (the `sqs` member if the message had a structure).
+    pub message: String,
+    /// Shown in the envelope.
+    pub subject: Option<String>,
+    /// Named values beside the text.
+    pub attributes: Vec<MessageAttribute>,
+    /// The `AWSTraceHeader` system attribute of the deliveries.
+    pub trace_header: Option<String>,
+    /// `MessageGroupId`: refused for now.
+    pub group: Option<String>,
+    /// `MessageDeduplicationId`: refused for now.
+    pub deduplication: Option<String>,
+}
+
+impl Default for TopicKey {
+    fn default() -> TopicKey {
+        TopicKey::new(Scope::default(), "")
+    }
+}
+
+/// What became of a publish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Published {
+    /// The message id, as in the command.
+    pub id: Uuid,
+    /// Queues in which the message now lies.
+    pub deliveries: usize,
+    /// Subscriptions that could not take it: their queue is missing or refuses its size or attributes.
+    pub undeliverable: usize,
+}
+
+/// A queue as people look at it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueueStats {
+    /// The queue.
+    pub queue: QueueKey,
+    /// Messages that can be received now.
+    pub visible: usize,
+    /// Messages that are leased.
+    pub in_flight: usize,
+    /// Messages that were never available yet.
+    pub delayed: usize,
+    /// Age of the oldest stored message.
+    pub oldest_age: Option<Duration>,
+    /// The queue to which its dead letters go.
+    pub dead_letters: Option<QueueKey>,
+}
+
+/// A topic as people look at it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicInfo {
+    /// The topic.
+    pub topic: TopicKey,
+    /// Its subscriptions, in order of their ids.
+    pub subscriptions: Vec<SubscriptionInfo>,
+}
+
+/// A subscription as people look at it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubscriptionInfo {
+    /// The subscription.
+    pub subscription: SubscriptionKey,
+    /// The queue that it delivers to.
+    pub queue: QueueKey,
+    /// Whether the queue gets the bare message instead of the envelope.
+    pub raw: bool,
+}

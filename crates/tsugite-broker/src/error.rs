@@ -1,0 +1,217 @@
+//! What each operation can refuse: leaf facts, and one enum per operation made of them.
+//!
+//! Nothing here knows a status code or a wire name of an error; the endpoints map each enum exhaustively.
+
+use std::fmt;
+
+use tsugite_base::Invalid;
+
+use crate::keys::{QueueKey, SubscriptionKey, TopicKey};
+
+/// Declares a leaf error with its message.
+macro_rules! leaf {
+    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $ty:ty),* $(,)? }, |$e:ident, $f:ident| $body:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub struct $name { $($(#[$field_doc])* pub $field: $ty),* }
+        impl fmt::Display for $name {
+            fn fmt(&self, $f: &mut fmt::Formatter<'_>) -> fmt::Result { let $e = self; $body }
+        }
+        impl std::error::Error for $name {}
+    };
+}
+
+/// Declares an operation's error: each variant wraps a leaf, converts from it and shows its message.
+macro_rules! operation {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident($leaf:ty)),* $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub enum $name { $($(#[$variant_doc])* $variant($leaf)),* }
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                match self { $($name::$variant(e) => e.fmt(f)),* }
+            }
+        }
+        impl std::error::Error for $name {}
+        $(impl From<$leaf> for $name {
+            fn from(e: $leaf) -> $name { $name::$variant(e) }
+        })*
+    };
+}
+
+leaf!(
+    /// No queue of that name in that scope.
+    QueueNotFound { /** The queue asked for. */ queue: QueueKey },
+    |e, f| write!(f, "The specified queue does not exist: {} (account {}, region {}).", e.queue.name, e.queue.scope.account, e.queue.scope.region)
+);
+leaf!(
+    /// The queue exists with another value of an attribute that the request states.
+    QueueExists { /** The queue's name. */ name: String, /** The first attribute that differs. */ attribute: String },
+    |e, f| write!(f, "A queue named {} already exists with a different value for attribute {}.", e.name, e.attribute)
+);
+leaf!(
+    /// A part of the interface that this version does not have; refused rather than ignored.
+    Unsupported { /** The parameter or attribute, as its protocol spells it. */ what: String },
+    |e, f| write!(f, "{} is not supported by this version of Tsugite.", e.what)
+);
+leaf!(
+    /// An attribute name that is unknown, read-only, or of another type of queue.
+    AttributeNameInvalid { /** The name as given. */ name: String, /** Why, as a phrase after the name. */ reason: &'static str },
+    |e, f| write!(f, "Attribute {} {}.", e.name, e.reason)
+);
+leaf!(
+    /// An attribute value out of range or not well-formed.
+    AttributeValueInvalid { /** The attribute, the value, the rule. */ invalid: Invalid },
+    |e, f| e.invalid.fmt(f)
+);
+leaf!(
+    /// A purge less than the guard time after the last one.
+    PurgeInProgress { /** The queue's name. */ name: String, /** Seconds of the guard. */ seconds: u64 },
+    |e, f| write!(f, "Only one PurgeQueue operation on {} is allowed every {} seconds.", e.name, e.seconds)
+);
+leaf!(
+    /// A body that holds no character.
+    BodyMissing {},
+    |_e, f| f.write_str("The request must contain the parameter MessageBody.")
+);
+leaf!(
+    /// A body with a character outside the allowed set (XML 1.0 without surrogates).
+    BodyInvalid { /** The first such character. */ character: char, /** Its byte offset. */ offset: usize },
+    |e, f| write!(f, "Invalid character U+{:04X} at byte {} of the message body; allowed are #x9 | #xA | #xD | #x20 to #xD7FF | #xE000 to #xFFFD | #x10000 to #x10FFFF.", u32::from(e.character), e.offset)
+);
+leaf!(
+    /// A batch larger than a batch may be.
+    BatchTooLong { /** Bytes of all entries. */ bytes: usize, /** Bytes allowed. */ limit: usize },
+    |e, f| write!(f, "Batch requests cannot be longer than {} bytes. You have sent {} bytes.", e.limit, e.bytes)
+);
+leaf!(
+    /// Too many messages of the queue are in flight.
+    OverLimit { /** The queue's name. */ name: String, /** The cap. */ limit: usize },
+    |e, f| write!(f, "Queue {} has {} messages in flight, which is the limit; delete or release some.", e.name, e.limit)
+);
+leaf!(
+    /// Text that is no receipt handle, or one of another queue.
+    HandleInvalid { /** The handle as given, shortened. */ handle: String },
+    |e, f| write!(f, "The input receipt handle \"{}\" is not a valid receipt handle of this queue.", e.handle)
+);
+leaf!(
+    /// No topic of that name in that scope.
+    TopicNotFound { /** The topic asked for. */ topic: TopicKey },
+    |e, f| write!(f, "Topic does not exist: {}.", e.topic.arn())
+);
+leaf!(
+    /// The same endpoint is subscribed already, with another value of an attribute that the request states.
+    SubscriptionExists { /** The existing subscription. */ subscription: SubscriptionKey, /** The attribute that differs. */ attribute: String },
+    |e, f| write!(f, "Subscription {} already exists with a different value for attribute {}.", e.subscription.arn(), e.attribute)
+);
+leaf!(
+    /// A message attribute that breaks a rule.
+    MessageAttributeInvalid { /** The attribute, the value, the rule. */ invalid: Invalid },
+    |e, f| e.invalid.fmt(f)
+);
+
+operation!(
+    /// What [`crate::Broker::create_queue`] refuses.
+    CreateQueueError {
+        /** The name breaks a rule, or a redrive policy names a queue that cannot be its target. */ Invalid(Invalid),
+        /** An unknown or read-only attribute. */ AttributeName(AttributeNameInvalid),
+        /** A bad attribute value. */ AttributeValue(AttributeValueInvalid),
+        /** The queue exists and differs. */ Exists(QueueExists),
+        /** FIFO, policies, KMS. */ Unsupported(Unsupported),
+    }
+);
+operation!(
+    /// What [`crate::Broker::set_queue_attributes`] refuses.
+    SetQueueAttributesError {
+        /** No such queue. */ Queue(QueueNotFound),
+        /** A redrive policy names a queue that cannot be its target. */ Invalid(Invalid),
+        /** An unknown or read-only attribute. */ AttributeName(AttributeNameInvalid),
+        /** A bad attribute value. */ AttributeValue(AttributeValueInvalid),
+        /** Policies, KMS. */ Unsupported(Unsupported),
+    }
+);
+operation!(
+    /// What [`crate::Broker::queue_attributes`] refuses.
+    QueueAttributesError {
+        /** No such queue. */ Queue(QueueNotFound),
+        /** An unknown attribute. */ AttributeName(AttributeNameInvalid),
+    }
+);
+operation!(
+    /// What [`crate::Broker::purge_queue`] refuses.
+    PurgeQueueError {
+        /** No such queue. */ Queue(QueueNotFound),
+        /** Purged a moment ago. */ InProgress(PurgeInProgress),
+    }
+);
+operation!(
+    /// What [`crate::Broker::send`] refuses as a whole.
+    SendError {
+        /** No such queue. */ Queue(QueueNotFound),
+        /** No entry, or more than a batch may have. */ Invalid(Invalid),
+        /** The entries together are too long. */ TooLong(BatchTooLong),
+    }
+);
+operation!(
+    /// What is wrong with one message of a send; the others are stored.
+    SendEntryError {
+        /** Empty body. */ Missing(BodyMissing),
+        /** A character that may not be sent. */ Body(BodyInvalid),
+        /** A size, a delay, an attribute. */ Invalid(Invalid),
+        /** Groups and deduplication. */ Unsupported(Unsupported),
+    }
+);
+operation!(
+    /// What [`crate::Broker::receive`] refuses.
+    ReceiveError {
+        /** No such queue, or deleted while waiting. */ Queue(QueueNotFound),
+        /** A number out of range. */ Invalid(Invalid),
+        /** Too many in flight, and no wait was asked for. */ OverLimit(OverLimit),
+    }
+);
+operation!(
+    /// What [`crate::Broker::delete`] refuses as a whole.
+    DeleteError {
+        /** No such queue. */ Queue(QueueNotFound),
+        /** No entry, or more than a batch may have. */ Invalid(Invalid),
+    }
+);
+operation!(
+    /// What [`crate::Broker::change_visibility`] refuses as a whole.
+    ChangeVisibilityError {
+        /** No such queue. */ Queue(QueueNotFound),
+        /** No entry, or more than a batch may have. */ Invalid(Invalid),
+    }
+);
+operation!(
+    /// What is wrong with one visibility change; the others are made.
+    ChangeVisibilityEntryError {
+        /** Not a handle of this queue. */ Handle(HandleInvalid),
+        /** Out of range, over the total, or the message is gone or was delivered again. */ Invalid(Invalid),
+    }
+);
+operation!(
+    /// What [`crate::Broker::create_topic`] refuses.
+    CreateTopicError {
+        /** The name breaks a rule. */ Invalid(Invalid),
+        /** FIFO topics and attributes. */ Unsupported(Unsupported),
+    }
+);
+operation!(
+    /// What [`crate::Broker::subscribe`] refuses.
+    SubscribeError {
+        /** No such topic. */ Topic(TopicNotFound),
+        /** The protocol, the endpoint or an attribute. */ Invalid(Invalid),
+        /** Subscribed already, and differs. */ Exists(SubscriptionExists),
+        /** Protocols and attributes that are known and not built. */ Unsupported(Unsupported),
+    }
+);
+operation!(
+    /// What [`crate::Broker::publish`] refuses.
+    PublishError {
+        /** No such topic. */ Topic(TopicNotFound),
+        /** The message, its subject or its size. */ Invalid(Invalid),
+        /** A message attribute. */ Attribute(MessageAttributeInvalid),
+        /** Groups and deduplication. */ Unsupported(Unsupported),
+    }
+);

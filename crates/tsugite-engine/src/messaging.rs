@@ -1,0 +1,117 @@
+//! Queues and topics as a store offers them.
+
+use std::future::Future;
+
+use tsugite_base::names::Scope;
+use tsugite_broker::{
+    ChangeVisibility, ChangeVisibilityError, ChangeVisibilityReply, CreateQueue, CreateQueueError,
+    CreateTopic, CreateTopicError, DeleteError, DeleteMessages, DeleteReply, ListQueues, Message, Publish,
+    PublishError, Published, PurgeQueueError, QueueAttributesError, QueueKey, QueueNames, QueueNotFound,
+    QueueStats, Receive, ReceiveError, SendError, SendMessages, SendReply, SetQueueAttributes,
+    SetQueueAttributesError, Subscribe, SubscribeError, SubscriptionKey, TopicInfo, TopicKey,
+};
+
+use crate::failure::{Failure, Unavailable};
+
+/// The operations of the broker. A reply means that what it says is durable; see each operation for the
+/// two exceptions. All of them are safe to drop at any point: what was decided by then stays decided.
+pub trait Messaging: Clone + Send + Sync + 'static {
+    /// Creates a queue, or does nothing if it exists and the stated attributes agree.
+    fn create_queue(
+        &self,
+        command: CreateQueue,
+    ) -> impl Future<Output = Result<(), Failure<CreateQueueError>>> + Send;
+
+    /// Whether the queue exists.
+    fn queue(&self, queue: QueueKey) -> impl Future<Output = Result<(), Failure<QueueNotFound>>> + Send;
+
+    /// One page of queue names.
+    fn list_queues(&self, query: ListQueues) -> impl Future<Output = Result<QueueNames, Unavailable>> + Send;
+
+    /// The named attributes as AWS spells them; `All` stands for every one, and no name for none.
+    fn queue_attributes(
+        &self,
+        queue: QueueKey,
+        names: Vec<String>,
+    ) -> impl Future<Output = Result<Vec<(String, String)>, Failure<QueueAttributesError>>> + Send;
+
+    /// Changes attributes, all or none.
+    fn set_queue_attributes(
+        &self,
+        command: SetQueueAttributes,
+    ) -> impl Future<Output = Result<(), Failure<SetQueueAttributesError>>> + Send;
+
+    /// Deletes a queue with its messages; those who wait on it get [`ReceiveError::Queue`].
+    fn delete_queue(
+        &self,
+        queue: QueueKey,
+    ) -> impl Future<Output = Result<(), Failure<QueueNotFound>>> + Send;
+
+    /// Removes every message that was sent before this call.
+    fn purge_queue(
+        &self,
+        queue: QueueKey,
+    ) -> impl Future<Output = Result<(), Failure<PurgeQueueError>>> + Send;
+
+    /// Stores messages.
+    fn send(
+        &self,
+        command: SendMessages,
+    ) -> impl Future<Output = Result<SendReply, Failure<SendError>>> + Send;
+
+    /// Leases messages, waiting for a first one if asked to. The messages are durable; their lease is
+    /// written but not waited for: after a crash they may come again early. Those who wait on a queue are
+    /// served in the order in which they came; one whose future was dropped takes nothing.
+    fn receive(
+        &self,
+        command: Receive,
+    ) -> impl Future<Output = Result<Vec<Message>, Failure<ReceiveError>>> + Send;
+
+    /// Deletes messages by receipt handle.
+    fn delete(
+        &self,
+        command: DeleteMessages,
+    ) -> impl Future<Output = Result<DeleteReply, Failure<DeleteError>>> + Send;
+
+    /// Moves the ends of leases. A release (timeout 0) is written but not waited for.
+    fn change_visibility(
+        &self,
+        command: ChangeVisibility,
+    ) -> impl Future<Output = Result<ChangeVisibilityReply, Failure<ChangeVisibilityError>>> + Send;
+
+    /// Creates a topic, or does nothing if it exists.
+    fn create_topic(
+        &self,
+        command: CreateTopic,
+    ) -> impl Future<Output = Result<(), Failure<CreateTopicError>>> + Send;
+
+    /// Deletes a topic with its subscriptions; does nothing if there is none.
+    fn delete_topic(&self, topic: TopicKey) -> impl Future<Output = Result<(), Unavailable>> + Send;
+
+    /// Subscribes a queue to a topic, or finds the subscription that exists.
+    fn subscribe(
+        &self,
+        command: Subscribe,
+    ) -> impl Future<Output = Result<SubscriptionKey, Failure<SubscribeError>>> + Send;
+
+    /// Ends a subscription; does nothing if there is none.
+    fn unsubscribe(
+        &self,
+        subscription: SubscriptionKey,
+    ) -> impl Future<Output = Result<(), Unavailable>> + Send;
+
+    /// Stores one message for every subscriber of a topic, in one atomic step.
+    fn publish(
+        &self,
+        command: Publish,
+    ) -> impl Future<Output = Result<Published, Failure<PublishError>>> + Send;
+
+    /// The topics of a scope with their subscriptions, in byte order of their names.
+    fn topics(&self, scope: Scope) -> impl Future<Output = Result<Vec<TopicInfo>, Unavailable>> + Send;
+
+    /// Every queue with its counters as of now, durable or not: for metrics and people.
+    fn queue_stats(&self) -> Vec<QueueStats>;
+
+    /// Deletes all queues and topics.
+    fn reset_messaging(&self) -> impl Future<Output = Result<(), Unavailable>> + Send;
+}
