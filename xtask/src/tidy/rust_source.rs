@@ -72,7 +72,6 @@ impl RustSource {
             let end = closing_brace(code, open);
             found.push(Function {
                 name,
-                line: newlines(&code[..at]) + 1,
                 lines: newlines(&code[at..end]) + 1,
             });
         }
