@@ -5,6 +5,7 @@
 
 pub mod aws;
 pub mod cloudmap;
+pub mod config;
 pub mod dns;
 pub mod feed;
 pub mod health;

@@ -1,0 +1,196 @@
+//! The configuration: flag over environment over file over default, checked before anything starts.
+//!
+//! [`raw`] is the form that people write, this module the form that the program uses, and [`build`] the way
+//! between them. `tsugite.example.yaml` documents every key; `tsugite.schema.json` is made by [`schema`].
+
+mod build;
+mod declared;
+pub mod error;
+mod raw;
+mod reader;
+pub mod schema;
+pub mod text;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tsugite_base::names::Scope;
+
+pub use declared::{
+    Circuit, Declared, HealthCheck, Instance, Protocol, Queue, Route, Service, ServiceName, Subscription,
+    Topic,
+};
+pub use error::{ConfigError, Place, Problem};
+
+/// The commented configuration that lists every key with its default.
+pub const EXAMPLE: &str = include_str!("../../tsugite.example.yaml");
+
+/// A whole configuration, checked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// The file that it was read from, if there was one.
+    pub file: Option<PathBuf>,
+    /// The data directory of the embedded store.
+    pub data: PathBuf,
+    /// Where each role listens.
+    pub listen: Listen,
+    /// Written once every role serves, removed at exit.
+    pub ready_file: Option<PathBuf>,
+    /// Doors without authentication may listen on addresses that other machines reach.
+    pub insecure: bool,
+    /// Allows `POST /v1/reset` and `POST /v1/clock/advance` on a loopback admin port.
+    pub dev: bool,
+    /// Threads of the gateway and of the AWS port.
+    pub workers: usize,
+    /// How long calls in flight may go on after the stop signal.
+    pub drain_timeout: Duration,
+    /// What is logged, and how.
+    pub log: Log,
+    /// The AWS door.
+    pub aws: Aws,
+    /// The admin door.
+    pub admin: Admin,
+    /// The DNS door.
+    pub dns: Dns,
+    /// Queues, topics, services and routes that shall exist.
+    pub declared: Declared,
+    /// The circuit breaker of services that declare none of their own.
+    pub circuit: Circuit,
+}
+
+/// Where each role listens; `None` is a role that is off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// HTTP and gRPC calls to services.
+    pub gateway: Option<SocketAddr>,
+    /// SQS, SNS, Cloud Map and STS.
+    pub aws: Option<SocketAddr>,
+    /// Health, metrics, the admin API and the console.
+    pub admin: Option<SocketAddr>,
+    /// DNS over UDP and TCP.
+    pub dns: Option<SocketAddr>,
+}
+
+/// What is logged to standard error, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// The least important level that is shown.
+    pub level: tracing::level_filters::LevelFilter,
+    /// One line of text or one JSON object for each event.
+    pub format: LogFormat,
+}
+
+/// The form of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For eyes.
+    Human,
+    /// For machines.
+    Json,
+}
+
+/// Settings of the AWS door.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Aws {
+    /// The account and region of requests that name none, and of declared queues and topics.
+    pub scope: Scope,
+    /// The host (and port) in queue URLs; the request's own host if absent.
+    pub host: Option<String>,
+}
+
+/// Settings of the admin door.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Admin {
+    /// What clients present as `Authorization: Bearer`; none means that the port is open to who reaches it.
+    pub token: Option<Secret>,
+    /// Host names, beside loopback names and IP addresses, under which the port may be called.
+    pub allowed_hosts: Vec<String>,
+    /// Origins, beside the port's own, whose pages may write.
+    pub allowed_origins: Vec<String>,
+}
+
+/// A text that never shows itself.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// Settings of the DNS door.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dns {
+    /// How long an answer may be kept, where the service's own record does not say. Whole seconds.
+    pub ttl: Duration,
+    /// Instances in one answer, at most.
+    pub max_answers: usize,
+}
+
+/// What the command line or the environment says; each as text, checked like the file's values.
+#[derive(Clone, Debug, Default)]
+#[expect(missing_docs, reason = "each field is the flag of the same name")]
+pub struct Overrides {
+    pub data: Option<String>,
+    pub store: Option<String>,
+    pub gateway: Option<String>,
+    pub aws: Option<String>,
+    pub admin: Option<String>,
+    pub dns: Option<String>,
+    pub xds: Option<String>,
+    pub ready_file: Option<String>,
+    pub insecure: bool,
+    pub dev: bool,
+    pub workers: Option<String>,
+    pub drain_timeout: Option<String>,
+    pub log_level: Option<String>,
+    pub log_format: Option<String>,
+    pub aws_auth: Option<String>,
+    /// The admin token itself, from `TSUGITE_ADMIN_TOKEN` only: a flag would show it to every user of the host.
+    pub admin_token: Option<String>,
+}
+
+impl Config {
+    /// Reads `file` (if any), puts `overrides` above it and checks the whole.
+    pub fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Config, ConfigError> {
+        let Some(file) = file else {
+            return build::build(None, raw::Raw::default(), overrides);
+        };
+        let text = std::fs::read_to_string(file).map_err(|error| {
+            ConfigError::one(
+                Place::WholeFile(file.to_owned()),
+                format!("cannot be read: {error}"),
+            )
+        })?;
+        Config::parse(file, &text, overrides)
+    }
+
+    /// As [`Config::load`], of a text; `file` is what errors call it.
+    pub fn parse(file: &Path, text: &str, overrides: &Overrides) -> Result<Config, ConfigError> {
+        let raw = build::read(file, text)?;
+        build::build(Some(file), raw, overrides)
+    }
+
+    /// The names of the keys that differ from `new` and take effect only at the next start.
+    pub fn fixed_differences(&self, new: &Config) -> Vec<&'static str> {
+        let (a, b) = (self, new);
+        [
+            ("data", a.data != b.data),
+            ("listen", a.listen != b.listen),
+            ("ready_file", a.ready_file != b.ready_file),
+            ("insecure", a.insecure != b.insecure),
+            ("dev", a.dev != b.dev),
+            ("workers", a.workers != b.workers),
+            ("log.format", a.log.format != b.log.format),
+            ("aws", a.aws != b.aws),
+        ]
+        .into_iter()
+        .filter_map(|(key, differs)| differs.then_some(key))
+        .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,188 @@
+//! The configuration as it is written: every key once, everything optional, nothing checked yet.
+//!
+//! Values carry their place in the file, so that [`super::build`] can name it when it refuses one.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_saphyr::Spanned;
+
+/// A text with its place.
+pub(super) type Text = Spanned<String>;
+/// A value that may be left out, with its place.
+pub(super) type Maybe<T> = Option<Spanned<T>>;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Raw {
+    pub(super) data: Maybe<String>,
+    pub(super) store: Maybe<String>,
+    pub(super) listen: Listen,
+    pub(super) ready_file: Maybe<String>,
+    pub(super) insecure: Maybe<bool>,
+    pub(super) dev: Maybe<bool>,
+    pub(super) workers: Maybe<u64>,
+    pub(super) drain_timeout: Maybe<String>,
+    pub(super) log: Log,
+    pub(super) aws: Aws,
+    pub(super) admin: Admin,
+    pub(super) dns: Dns,
+    pub(super) queues: Vec<Queue>,
+    pub(super) topics: Vec<Topic>,
+    pub(super) services: Vec<Service>,
+    pub(super) routes: Vec<Route>,
+    pub(super) circuit: Circuit,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Listen {
+    pub(super) gateway: Maybe<String>,
+    pub(super) aws: Maybe<String>,
+    pub(super) admin: Maybe<String>,
+    pub(super) dns: Maybe<String>,
+    pub(super) xds: Maybe<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Log {
+    pub(super) level: Maybe<String>,
+    pub(super) format: Maybe<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Aws {
+    pub(super) account: Maybe<String>,
+    pub(super) region: Maybe<String>,
+    pub(super) auth: Maybe<String>,
+    pub(super) host: Maybe<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Admin {
+    pub(super) token_file: Maybe<String>,
+    pub(super) allowed_hosts: Vec<Text>,
+    pub(super) allowed_origins: Vec<Text>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Dns {
+    pub(super) ttl: Maybe<String>,
+    pub(super) max_answers: Maybe<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Queue {
+    pub(super) name: Text,
+    #[serde(default)]
+    pub(super) attributes: BTreeMap<String, Spanned<serde_json::Value>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Topic {
+    pub(super) name: Text,
+    #[serde(default)]
+    pub(super) subscriptions: Vec<Subscription>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Subscription {
+    pub(super) queue: Text,
+    #[serde(default)]
+    pub(super) raw: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Service {
+    pub(super) name: Text,
+    #[serde(default)]
+    pub(super) namespace: Maybe<String>,
+    #[serde(default)]
+    pub(super) protocol: Maybe<String>,
+    #[serde(default)]
+    pub(super) lease: Maybe<String>,
+    #[serde(default)]
+    pub(super) health_check: Option<HealthCheck>,
+    #[serde(default)]
+    pub(super) instances: Vec<Instance>,
+    #[serde(default)]
+    pub(super) circuit: Circuit,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct HealthCheck {
+    pub(super) path: Text,
+    #[serde(default)]
+    pub(super) interval: Maybe<String>,
+    #[serde(default)]
+    pub(super) timeout: Maybe<String>,
+    #[serde(default)]
+    pub(super) unhealthy: Maybe<u64>,
+    #[serde(default)]
+    pub(super) healthy: Maybe<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Instance {
+    pub(super) id: Text,
+    pub(super) address: Text,
+    pub(super) port: Spanned<u64>,
+    #[serde(default)]
+    pub(super) attributes: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Route {
+    pub(super) name: Text,
+    #[serde(default)]
+    pub(super) host: Maybe<String>,
+    #[serde(default)]
+    pub(super) path_prefix: Maybe<String>,
+    pub(super) service: Text,
+    #[serde(default)]
+    pub(super) strip_prefix: bool,
+    #[serde(default)]
+    pub(super) timeout: Maybe<String>,
+    #[serde(default)]
+    pub(super) connect_timeout: Maybe<String>,
+    #[serde(default)]
+    pub(super) streaming: bool,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Circuit {
+    pub(super) window: Maybe<String>,
+    pub(super) min_calls: Maybe<u64>,
+    pub(super) failure_rate: Maybe<f64>,
+    pub(super) slow_call_duration: Maybe<String>,
+    pub(super) slow_call_rate: Maybe<f64>,
+    pub(super) open: Open,
+    pub(super) half_open: HalfOpen,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Open {
+    pub(super) base: Maybe<String>,
+    pub(super) max: Maybe<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct HalfOpen {
+    pub(super) permits: Maybe<u64>,
+    pub(super) concurrent: Maybe<u64>,
+    pub(super) max_duration: Maybe<String>,
+}

@@ -1,0 +1,414 @@
+//! The JSON Schema of the configuration, built from one table: every key, its form, its meaning.
+//!
+//! Tests hold it against the keys that the reader knows and against the committed `tsugite.schema.json`.
+
+use serde_json::{Map, Value, json};
+
+/// The schema (JSON Schema 2020-12) as pretty text with a final newline.
+pub fn text() -> String {
+    let mut text = serde_json::to_string_pretty(&schema()).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+/// The schema as a value.
+pub fn schema() -> Value {
+    let mut root = object("Configuration of tsugite up.", &[], top());
+    let entries = [
+        ("$schema", "https://json-schema.org/draft/2020-12/schema"),
+        ("$id", "urn:tsugite:schema:config"),
+        ("title", "Tsugite configuration"),
+    ];
+    let mut ordered = Map::new();
+    for (key, value) in entries {
+        ordered.insert(key.to_owned(), value.into());
+    }
+    if let Value::Object(rest) = root.take() {
+        ordered.extend(rest);
+    }
+    Value::Object(ordered)
+}
+
+type Keys = Vec<(&'static str, Value)>;
+
+fn top() -> Keys {
+    vec![
+        (
+            "data",
+            default(string("Directory of the embedded store."), "./tsugite-data"),
+        ),
+        ("store", default(choice("The store.", &["embedded"]), "embedded")),
+        ("listen", object("Where each role listens.", &[], listen())),
+        (
+            "ready_file",
+            string("Written as JSON once every role serves, removed at exit."),
+        ),
+        (
+            "insecure",
+            flag("Lets ports without authentication listen on addresses that other machines reach."),
+        ),
+        (
+            "dev",
+            flag("Allows POST /v1/reset while the admin port is on loopback."),
+        ),
+        (
+            "workers",
+            integer(
+                "Threads of the gateway and of the AWS port; one for each core by default.",
+                256,
+            ),
+        ),
+        (
+            "drain_timeout",
+            default(
+                duration("How long calls in flight may go on after the stop signal."),
+                "30s",
+            ),
+        ),
+        ("log", object("What is logged to standard error.", &[], log())),
+        ("aws", object("The AWS port.", &[], aws())),
+        ("admin", object("The admin port.", &[], admin())),
+        ("dns", object("The DNS port.", &[], dns())),
+        (
+            "queues",
+            list("Queues that shall exist.", object("A queue.", &["name"], queue())),
+        ),
+        (
+            "topics",
+            list("Topics that shall exist.", object("A topic.", &["name"], topic())),
+        ),
+        (
+            "services",
+            list(
+                "Services that shall exist.",
+                object("A service.", &["name"], service()),
+            ),
+        ),
+        (
+            "routes",
+            list(
+                "Routes of the gateway.",
+                object("A route.", &["name", "service"], route()),
+            ),
+        ),
+        ("circuit", circuit("The circuit breaker of every service.")),
+    ]
+}
+
+fn listen() -> Keys {
+    vec![
+        (
+            "gateway",
+            default(address("HTTP and gRPC calls to services."), "127.0.0.1:8080"),
+        ),
+        (
+            "aws",
+            default(address("SQS, SNS, Cloud Map and STS."), "127.0.0.1:4566"),
+        ),
+        (
+            "admin",
+            default(
+                address("Health, metrics, the admin API and the console."),
+                "127.0.0.1:9901",
+            ),
+        ),
+        ("dns", default(address("DNS over UDP and TCP."), "127.0.0.1:8600")),
+        ("xds", default(choice("Not supported yet.", &["off"]), "off")),
+    ]
+}
+
+fn log() -> Keys {
+    let levels = ["off", "error", "warn", "info", "debug", "trace"];
+    vec![
+        (
+            "level",
+            default(
+                choice("The least important level that is shown.", &levels),
+                "info",
+            ),
+        ),
+        (
+            "format",
+            default(
+                choice("Lines for eyes or JSON objects.", &["human", "json"]),
+                "human",
+            ),
+        ),
+    ]
+}
+
+fn aws() -> Keys {
+    let account = json!({
+        "description": "Account of requests that name none.", "type": "string", "pattern": "^[0-9]{12}$",
+        "default": "000000000000"
+    });
+    vec![
+        ("account", account),
+        (
+            "region",
+            default(string("Region of requests that name none."), "us-east-1"),
+        ),
+        (
+            "auth",
+            default(choice("Signatures are not checked yet.", &["off"]), "off"),
+        ),
+        (
+            "host",
+            string("Host and port in queue URLs; the request's own Host by default."),
+        ),
+    ]
+}
+
+fn admin() -> Keys {
+    let host = string("A host name.");
+    let origin = string("An origin, like https://console.example.");
+    vec![
+        (
+            "token_file",
+            string("File that holds the bearer token, 16 characters or more."),
+        ),
+        (
+            "allowed_hosts",
+            list(
+                "Host names of the port, beside loopback names and IP addresses.",
+                host,
+            ),
+        ),
+        (
+            "allowed_origins",
+            list("Origins whose pages may write, beside the port's own.", origin),
+        ),
+    ]
+}
+
+fn dns() -> Keys {
+    vec![
+        (
+            "ttl",
+            default(duration("How long an answer may be kept; whole seconds."), "5s"),
+        ),
+        (
+            "max_answers",
+            default(integer("Instances in one answer, at most.", 100), 8),
+        ),
+    ]
+}
+
+fn queue() -> Keys {
+    let attributes = json!({
+        "description": "AWS attribute names and values; a policy may be a mapping.",
+        "type": "object",
+        "additionalProperties": { "type": ["string", "number", "boolean", "object"] }
+    });
+    vec![
+        ("name", string("Its name, as CreateQueue takes it.")),
+        ("attributes", attributes),
+    ]
+}
+
+fn topic() -> Keys {
+    let subscription = vec![
+        ("queue", string("Name of a queue in the same account and region.")),
+        ("raw", flag("Deliver messages without the SNS envelope.")),
+    ];
+    vec![
+        ("name", string("Its name, as CreateTopic takes it.")),
+        (
+            "subscriptions",
+            list(
+                "Queues that receive what is published.",
+                object("A subscription.", &["queue"], subscription),
+            ),
+        ),
+    ]
+}
+
+fn service() -> Keys {
+    let health_check = vec![
+        ("path", string("Requested with GET; 2xx is healthy.")),
+        (
+            "interval",
+            default(duration("Between the starts of two checks."), "5s"),
+        ),
+        ("timeout", default(duration("Of one check."), "2s")),
+        (
+            "unhealthy",
+            default(integer("Failures in a row that make it unhealthy.", 100), 3),
+        ),
+        (
+            "healthy",
+            default(integer("Successes in a row that make it healthy again.", 100), 1),
+        ),
+    ];
+    let instance = vec![
+        ("id", string("Unique in its service.")),
+        ("address", string("IPv4 or IPv6.")),
+        ("port", integer("TCP port.", 65_535)),
+        ("attributes", texts("Further attributes.")),
+    ];
+    vec![
+        ("name", string("Its name.")),
+        ("namespace", default(string("Its namespace."), "internal")),
+        (
+            "protocol",
+            choice(
+                "What it speaks; that of the request by default.",
+                &["http", "h2c", "grpc"],
+            ),
+        ),
+        (
+            "lease",
+            duration("Lease of instances that register without a ttl_ms."),
+        ),
+        (
+            "health_check",
+            object("An active check of every instance.", &["path"], health_check),
+        ),
+        (
+            "instances",
+            list(
+                "Instances that are always registered.",
+                object("An instance.", &["id", "address", "port"], instance),
+            ),
+        ),
+        ("circuit", circuit("Settings that differ from the common ones.")),
+    ]
+}
+
+fn route() -> Keys {
+    vec![
+        ("name", string("Unique; in metrics and problem documents.")),
+        ("host", string("The host that it matches; any by default.")),
+        (
+            "path_prefix",
+            string("The path that it matches, whole segments; any by default."),
+        ),
+        (
+            "service",
+            string("A service of the default namespace, or service.namespace."),
+        ),
+        (
+            "strip_prefix",
+            flag("The service does not see the matched prefix."),
+        ),
+        (
+            "timeout",
+            default(duration("Of the whole call, from the end of the request."), "15s"),
+        ),
+        (
+            "connect_timeout",
+            default(duration("Of the connection to an instance."), "1s"),
+        ),
+        ("streaming", flag("For calls without end: no total timeout.")),
+    ]
+}
+
+fn circuit(about: &str) -> Value {
+    let open = vec![
+        (
+            "base",
+            default(duration("The first time; doubles each time after."), "5s"),
+        ),
+        ("max", default(duration("At most."), "60s")),
+    ];
+    let half_open = vec![
+        ("permits", default(integer("Probes that decide.", 1_000_000), 5)),
+        (
+            "concurrent",
+            default(integer("Probes at the same time.", 1_000_000), 5),
+        ),
+        (
+            "max_duration",
+            default(duration("Undecided by then, it opens again."), "30s"),
+        ),
+    ];
+    let keys = vec![
+        (
+            "window",
+            default(duration("Over which calls are counted."), "10s"),
+        ),
+        (
+            "min_calls",
+            default(
+                integer("Fewer calls than this never open a circuit.", 1_000_000),
+                20,
+            ),
+        ),
+        (
+            "failure_rate",
+            default(rate("Share of failed calls that opens it."), 0.5),
+        ),
+        (
+            "slow_call_duration",
+            duration(
+                "A call that takes longer is slow; half of the route's timeout, at most 5s, by default.",
+            ),
+        ),
+        (
+            "slow_call_rate",
+            default(rate("Share of slow calls that opens it."), 0.8),
+        ),
+        ("open", object("How long it stays open.", &[], open)),
+        ("half_open", object("Probes after it was open.", &[], half_open)),
+    ];
+    object(about, &[], keys)
+}
+
+fn object(about: &str, required: &[&str], keys: Keys) -> Value {
+    let properties: Map<String, Value> = keys
+        .into_iter()
+        .map(|(key, form)| (key.to_owned(), form))
+        .collect();
+    let mut form = json!({
+        "description": about, "type": "object", "additionalProperties": false, "properties": properties
+    });
+    if !required.is_empty() {
+        form["required"] = json!(required);
+    }
+    form
+}
+
+fn list(about: &str, items: Value) -> Value {
+    json!({ "description": about, "type": "array", "items": items })
+}
+
+fn string(about: &str) -> Value {
+    json!({ "description": about, "type": "string" })
+}
+
+fn texts(about: &str) -> Value {
+    json!({ "description": about, "type": "object", "additionalProperties": { "type": "string" } })
+}
+
+fn flag(about: &str) -> Value {
+    json!({ "description": about, "type": "boolean", "default": false })
+}
+
+fn choice(about: &str, values: &[&str]) -> Value {
+    json!({ "description": about, "type": "string", "enum": values })
+}
+
+fn integer(about: &str, most: u32) -> Value {
+    json!({ "description": about, "type": "integer", "minimum": 1, "maximum": most })
+}
+
+fn rate(about: &str) -> Value {
+    json!({ "description": about, "type": "number", "exclusiveMinimum": 0, "maximum": 1 })
+}
+
+fn duration(about: &str) -> Value {
+    json!({ "description": about, "type": "string", "pattern": "^[0-9]+(ms|s|m|h)$" })
+}
+
+fn address(about: &str) -> Value {
+    json!({
+        "description": format!("{about} An IP address and a port, or off."),
+        "type": "string",
+        "pattern": "^(off|.*:[0-9]{1,5})$"
+    })
+}
+
+fn default(mut form: Value, value: impl Into<Value>) -> Value {
+    form["default"] = value.into();
+    form
+}

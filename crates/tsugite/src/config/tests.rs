@@ -1,0 +1,351 @@
+//! The configuration as data: a text, what stands above it, and what comes of it.
+
+use std::path::Path;
+
+use super::*;
+
+fn parse(yaml: &str) -> Result<Config, String> {
+    parse_with(yaml, &Overrides::default())
+}
+
+fn parse_with(yaml: &str, flags: &Overrides) -> Result<Config, String> {
+    Config::parse(Path::new("t.yaml"), yaml, flags).map_err(|error| error.to_string())
+}
+
+fn refused(yaml: &str, expected: &str) {
+    match parse(yaml) {
+        Ok(_) => panic!("accepted:\n{yaml}"),
+        Err(text) => assert_eq!(text, expected, "of\n{yaml}"),
+    }
+}
+
+#[test]
+fn nothing_at_all_is_the_default() {
+    let bare = Config::load(None, &Overrides::default()).unwrap();
+    for yaml in ["", "# nothing\n", "\n\n"] {
+        let read = parse(yaml).unwrap();
+        assert_eq!(Config { file: None, ..read }, bare, "{yaml:?}");
+    }
+    assert_eq!(bare.data, PathBuf::from("./tsugite-data"));
+    let show = |address: Option<SocketAddr>| address.map(|a| a.to_string()).unwrap_or_default();
+    let listen = bare.listen;
+    assert_eq!(
+        [listen.gateway, listen.aws, listen.admin, listen.dns].map(show),
+        [
+            "127.0.0.1:8080",
+            "127.0.0.1:4566",
+            "127.0.0.1:9901",
+            "127.0.0.1:8600"
+        ]
+    );
+}
+
+#[test]
+fn the_example_is_the_default() {
+    let bare = Config::load(None, &Overrides::default()).unwrap();
+    let example = parse(EXAMPLE).unwrap();
+    assert_eq!(
+        Config {
+            file: None,
+            ..example
+        },
+        bare
+    );
+}
+
+/// The example with its commented keys switched on; prose has two signs, keys have one.
+fn example_switched_on() -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for line in EXAMPLE.lines() {
+        if line.trim_start().starts_with("##") || line.contains("token_file") {
+            continue;
+        }
+        match line.strip_prefix("# ") {
+            Some(key) if key.starts_with([' ', '-']) || key.ends_with(':') => lines.push(key.to_owned()),
+            Some(key) => lines.push(match key.split(':').next() {
+                Some("host" | "slow_call_duration") => format!("  {key}"),
+                _ => key.to_owned(),
+            }),
+            None => lines.push(line.to_owned()),
+        }
+    }
+    lines.retain(|line| !["queues: []", "topics: []", "services: []", "routes: []"].contains(&line.as_str()));
+    lines.join("\n")
+}
+
+#[test]
+fn the_commented_keys_of_the_example_are_good_too() {
+    let config = parse(&example_switched_on()).unwrap();
+    let declared = config.declared;
+    let redrive = &declared.queues[1].attributes["RedrivePolicy"];
+    assert_eq!(
+        redrive,
+        r#"{"deadLetterTargetArn":"arn:aws:sqs:us-east-1:000000000000:orders-dead","maxReceiveCount":5}"#
+    );
+    assert_eq!(declared.queues[1].attributes["VisibilityTimeout"], "30");
+    assert!(declared.topics[0].subscriptions[0].raw);
+    let service = &declared.services[0];
+    assert_eq!(
+        (service.name.to_string().as_str(), service.instances[0].port),
+        ("orders.internal", 9000)
+    );
+    assert_eq!(
+        (service.circuit.min_calls, service.circuit.window),
+        (50, config.circuit.window)
+    );
+    assert_eq!(declared.routes[0].service.to_string(), "orders.internal");
+}
+
+#[test]
+fn every_key_of_the_schema_is_in_the_example() {
+    fn keys(form: &serde_json::Value, out: &mut Vec<String>) {
+        if let Some(properties) = form["properties"].as_object() {
+            for (key, form) in properties {
+                out.push(key.clone());
+                keys(form, out);
+                keys(&form["items"], out);
+            }
+        }
+    }
+    let mut all = Vec::new();
+    keys(&schema::schema(), &mut all);
+    assert!(all.len() > 60, "{}", all.len());
+    for key in all {
+        let written = EXAMPLE.lines().any(|line| {
+            let line = line.trim_start_matches(['#', ' ', '-']);
+            line.starts_with(&format!("{key}:"))
+        });
+        assert!(written, "`{key}` is not in the example");
+    }
+}
+
+/// Puts an unknown key into every object of the schema and compares what the reader says that it knows.
+#[test]
+fn the_schema_and_the_reader_know_the_same_keys() {
+    fn walk(form: &serde_json::Value, wrap: &dyn Fn(String) -> String) {
+        let Some(properties) = form["properties"].as_object() else {
+            return;
+        };
+        let yaml = wrap(r#"{"zzzzzzzzzzzz": 1}"#.to_owned());
+        let error = parse(&yaml).unwrap_err();
+        let known: Vec<&str> = error
+            .split("known here: ")
+            .nth(1)
+            .unwrap_or_else(|| panic!("{yaml}: {error}"))
+            .split(", ")
+            .map(|key| key.trim_matches('`'))
+            .collect();
+        let in_schema: Vec<&str> = properties.keys().map(String::as_str).collect();
+        assert_eq!(known, in_schema, "{yaml}");
+        for (key, form) in properties {
+            walk(form, &|inner| wrap(format!(r#"{{"{key}": {inner}}}"#)));
+            walk(&form["items"], &|inner| {
+                wrap(format!(r#"{{"{key}": [{inner}]}}"#))
+            });
+        }
+    }
+    walk(&schema::schema(), &|inner| inner);
+}
+
+#[test]
+fn the_committed_schema_is_the_one_we_print() {
+    let committed = include_str!("../../tsugite.schema.json");
+    assert!(
+        committed == schema::text(),
+        "regenerate it: tsugite schema > crates/tsugite/tsugite.schema.json"
+    );
+}
+
+#[test]
+fn bad_keys_and_values_are_named_with_their_place() {
+    refused(
+        "listen:\n  gatway: off\n",
+        "t.yaml:2:3: unknown key `gatway`; did you mean `gateway`?",
+    );
+    refused(
+        "quues: []\n",
+        "t.yaml:1:1: unknown key `quues`; did you mean `queues`?",
+    );
+    refused(
+        "log:\n  completely_different: x\n",
+        "t.yaml:2:3: unknown key `completely_different`; known here: `level`, `format`",
+    );
+    refused(
+        "log:\n  level: inof\n",
+        "t.yaml:2:10: unknown value `inof`; did you mean `info`?",
+    );
+    refused(
+        "drain_timeout: 5\n",
+        "t.yaml:1:16: `5` is not a duration; write a whole number and a unit, like 250ms, 5s, 2m or 1h",
+    );
+    refused(
+        "listen:\n  admin: localhost\n",
+        "t.yaml:2:10: `localhost` is not an address; write an IP address and a port, like 127.0.0.1:8080, or off",
+    );
+    refused("workers: 0\n", "t.yaml:1:10: 0 workers; there must be 1 to 256");
+    refused(
+        "data: x\ndata: y\n",
+        "t.yaml:2:1: the key `data` stands here twice",
+    );
+    refused(
+        "queues:\n  - attributes: {}\n",
+        "t.yaml:2:5: the key `name` is missing",
+    );
+    refused(
+        "aws:\n  account: \"12\"\n",
+        "t.yaml:2:12: an account is twelve digits, in quotes",
+    );
+    refused(
+        "admin:\n  token_file: /nonexistent/token\n",
+        "t.yaml:2:15: `/nonexistent/token` cannot be read: No such file or directory (os error 2)",
+    );
+    refused(
+        "dns:\n  ttl: 1500ms\n",
+        "t.yaml:2:8: `1500ms`: a DNS answer lives whole seconds, up to 24h",
+    );
+}
+
+#[test]
+fn what_is_not_there_yet_is_refused() {
+    refused(
+        "store: postgres://localhost/x\n",
+        "t.yaml:1:8: the PostgreSQL store is not supported yet; the only store is `embedded`",
+    );
+    refused(
+        "store: mysql\n",
+        "t.yaml:1:8: unknown store `mysql`; the only store is `embedded`",
+    );
+    refused(
+        "listen:\n  xds: 127.0.0.1:18000\n",
+        "t.yaml:2:8: the xDS role is not supported yet; it can only be `off`",
+    );
+    refused(
+        "aws:\n  auth: strict\n",
+        "t.yaml:2:9: authentication `strict` on the AWS port is not supported yet; it can only be `off`",
+    );
+}
+
+#[test]
+fn declarations_are_checked() {
+    refused(
+        "routes:\n  - name: a\n    service: b\n",
+        "t.yaml:2:11: the route `a` matches nothing; give it a host, a path_prefix or both",
+    );
+    refused(
+        "queues:\n  - name: q\n  - name: q\n",
+        "t.yaml:3:11: the queue `q` is declared twice",
+    );
+    refused(
+        "services:\n  - name: s\n    protocol: http2\n",
+        "t.yaml:3:15: unknown value `http2`; did you mean `http`?",
+    );
+    refused(
+        "services:\n  - name: s\n    instances:\n      - {id: a, address: here, port: 70000}\n",
+        "t.yaml:4:26: `here` is not an IP address\nt.yaml:4:38: 70000 is not a port; it must be 1 to 65535",
+    );
+    refused(
+        "circuit:\n  failure_rate: 50\n  open:\n    base: 2m\n",
+        "t.yaml:2:17: 50 is not a share; write a number above 0 and up to 1, like 0.5\n\
+         t.yaml:4:11: open.base 2m is longer than open.max 1m",
+    );
+    refused(
+        "services:\n  - name: a b\n",
+        "t.yaml:2:11: `a b` is not a service name; write letters, digits and hyphens",
+    );
+}
+
+#[test]
+fn wrong_types_are_named() {
+    for (yaml, place) in [
+        ("listen: [1]\n", "t.yaml:1:9: "),
+        ("workers: many\n", "t.yaml:1:10: "),
+        ("insecure: maybe\n", "t.yaml:1:11: "),
+        ("queues: {name: q}\n", "t.yaml:1:9: "),
+        ("data: b: c\n", "t.yaml:1:8: "),
+        ("- 1\n", "t.yaml:1:1: "),
+    ] {
+        let error = parse(yaml).unwrap_err();
+        assert!(error.starts_with(place), "{yaml}: {error}");
+        assert_eq!(error.lines().count(), 1, "{error}");
+    }
+}
+
+#[test]
+fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
+    let yaml = "data: from-file\nlisten:\n  gateway: 127.0.0.1:1\n  aws: 127.0.0.1:2\nlog: {level: debug}\n";
+    let flags = Overrides {
+        data: Some("from-flag".into()),
+        aws: Some("off".into()),
+        log_level: Some("error".into()),
+        ..Overrides::default()
+    };
+    let config = parse_with(yaml, &flags).unwrap();
+    assert_eq!(config.data, PathBuf::from("from-flag"));
+    assert_eq!(config.listen.gateway, Some(([127, 0, 0, 1], 1).into()));
+    assert_eq!(config.listen.aws, None);
+    assert_eq!(config.listen.admin, Some(([127, 0, 0, 1], 9901).into()));
+    assert_eq!(config.log.level, tracing::level_filters::LevelFilter::ERROR);
+}
+
+#[test]
+fn a_bad_flag_is_named() {
+    let flags = Overrides {
+        admin: Some("here".into()),
+        workers: Some("x".into()),
+        ..Overrides::default()
+    };
+    assert_eq!(
+        parse_with("", &flags).unwrap_err(),
+        "--admin: `here` is not an address; write an IP address and a port, like 127.0.0.1:8080, or off\n\
+         --workers: `x` is not a number"
+    );
+}
+
+#[test]
+fn an_open_address_needs_authentication_or_consent() {
+    let open = |yaml: &str| parse(yaml).map(|_| ());
+    assert_eq!(open("listen: {gateway: \"0.0.0.0:80\"}\n"), Ok(()));
+    for (role, way_out) in [
+        ("aws", "the AWS port does not authenticate its callers yet"),
+        ("dns", "the DNS port cannot authenticate its callers"),
+        (
+            "admin",
+            "the admin port has no token (admin.token_file or TSUGITE_ADMIN_TOKEN)",
+        ),
+    ] {
+        let yaml = format!("listen: {{{role}: \"0.0.0.0:80\"}}\n");
+        let error = open(&yaml).unwrap_err();
+        let expected = format!("0.0.0.0:80 can be reached from other machines, and {way_out}; ");
+        assert!(error.contains(&expected), "{error}");
+        assert_eq!(open(&format!("insecure: true\n{yaml}")), Ok(()));
+    }
+    let with_token = Overrides {
+        admin: Some("[::]:9901".into()),
+        admin_token: Some("0123456789abcdef".into()),
+        ..Overrides::default()
+    };
+    assert!(parse_with("", &with_token).is_ok());
+    let short = Overrides {
+        admin_token: Some("short".into()),
+        ..Overrides::default()
+    };
+    assert_eq!(
+        parse_with("", &short).unwrap_err(),
+        "TSUGITE_ADMIN_TOKEN: the token must be 16 to 1024 characters long"
+    );
+}
+
+#[test]
+fn keys_that_need_a_restart_are_named() {
+    let old = parse("").unwrap();
+    let new =
+        parse("data: elsewhere\nlog: {level: debug}\nlisten: {dns: off}\nqueues: [{name: q}]\n").unwrap();
+    assert_eq!(old.fixed_differences(&new), ["data", "listen"]);
+    assert!(old.fixed_differences(&old).is_empty());
+}
+
+#[test]
+fn secrets_do_not_show() {
+    let secret = Secret("0123456789abcdef".into());
+    assert_eq!(format!("{secret:?}"), "Secret(…)");
+}
