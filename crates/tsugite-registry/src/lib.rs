@@ -1,1 +1,36 @@
-//! placeholder
+//! The registry as a pure machine: namespaces, services, instances, their leases and health.
+//!
+//! The model is AWS Cloud Map's, with leases and per-instance protocol added. Each operation is a read-only
+//! method of [`Registry`] that answers with records and a reply; [`Registry::apply`] is the only durable mutation.
+//! Leases and the results of active checks are volatile: they change by methods that take `&mut self`, are
+//! not logged, and a restart grants each lease its full time and asks each check anew.
+//!
+//! Nothing here reads a clock or draws a random number: `now`, new ids and seeds come with the commands.
+
+#![forbid(unsafe_code)]
+
+mod check;
+mod command;
+mod discover;
+mod error;
+mod instances;
+mod leases;
+mod model;
+mod namespaces;
+mod operations;
+mod put;
+mod record;
+mod registry;
+mod services;
+mod snapshot;
+mod validate;
+
+pub use command::*;
+pub use error::*;
+pub use instances::{
+    INIT_HEALTH, IPV4, IPV6, PORT, PROTOCOL, address_of, ipv4_of, ipv6_of, port_of, protocol_of,
+};
+pub use leases::DEFAULT_LEASE_MS;
+pub use model::*;
+pub use record::{Record, Removal};
+pub use registry::{Changes, Registry, Settings};

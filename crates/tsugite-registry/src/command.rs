@@ -1,0 +1,418 @@
+//! What can be asked of the registry, and what it answers.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tsugite_base::Timestamp;
+
+use crate::model::{
+    Attributes, CheckKind, DnsConfig, HealthSource, Namespace, NamespaceId, NamespaceKind, OperationId,
+    Service, ServiceId,
+};
+
+/// Creates a namespace. The reply is the operation's id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CreateNamespace {
+    /// Drawn at random; used if the namespace is new.
+    pub id: NamespaceId,
+    /// Drawn at random; used if the namespace is new.
+    pub operation: OperationId,
+    /// 1-1024 printable characters; 1-253 and a valid domain name for DNS namespaces.
+    pub name: String,
+    /// How its services can be found.
+    pub kind: NamespaceKind,
+    /// At most 1024 characters.
+    pub description: Option<String>,
+    /// At most 64 characters; the same again answers as the first time did.
+    pub creator_request_id: Option<String>,
+    /// TTL of the zone's SOA record in seconds.
+    pub soa_ttl: Option<u32>,
+}
+
+/// Deletes an empty namespace. The reply is the operation's id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeleteNamespace {
+    /// The namespace.
+    pub id: NamespaceId,
+    /// Drawn at random.
+    pub operation: OperationId,
+}
+
+/// Creates a service. The reply is the service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CreateService {
+    /// Drawn at random; used if the service is new.
+    pub id: ServiceId,
+    /// The namespace that it will live in.
+    pub namespace: NamespaceId,
+    /// 1-127 characters; dotted labels of at most 63.
+    pub name: String,
+    /// At most 1024 characters.
+    pub description: Option<String>,
+    /// At most 64 characters; the same again answers as the first time did.
+    pub creator_request_id: Option<String>,
+    /// Only in DNS namespaces.
+    pub dns: Option<DnsConfig>,
+    /// Where the health of its instances comes from.
+    pub health: HealthSource,
+}
+
+/// Registers an instance, or replaces the attributes of one. The reply is the operation's id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegisterInstance {
+    /// Drawn at random.
+    pub operation: OperationId,
+    /// The service.
+    pub service: ServiceId,
+    /// 1-64 characters of `[0-9a-zA-Z_/:.@-]`.
+    pub instance: String,
+    /// Where it listens and what it is.
+    pub attributes: Attributes,
+    /// At most 64 characters; the same again answers as the first time did.
+    pub creator_request_id: Option<String>,
+}
+
+/// Deregisters an instance. The reply is the operation's id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeregisterInstance {
+    /// Drawn at random.
+    pub operation: OperationId,
+    /// The service.
+    pub service: ServiceId,
+    /// The instance.
+    pub instance: String,
+}
+
+/// Sets the pushed health of an instance of a service with custom health.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpdateCustomHealth {
+    /// The service.
+    pub service: ServiceId,
+    /// The instance.
+    pub instance: String,
+    /// The new status.
+    pub healthy: bool,
+}
+
+/// Creates a service by name, with its namespace if need be: for the config and the admin API.
+///
+/// A service that exists already is left as it is when `health` is `None` or equal to what it has;
+/// another health source is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PutService {
+    /// Drawn at random; used if the namespace is new.
+    pub new_namespace: NamespaceId,
+    /// Drawn at random; used if the service is new.
+    pub new_service: ServiceId,
+    /// Name of the namespace.
+    pub namespace: String,
+    /// Name of the service.
+    pub service: String,
+    /// Where the health of its instances comes from.
+    pub health: Option<HealthSource>,
+}
+
+/// Registers or renews an instance by names, creating namespace and service if absent: for the admin API,
+/// the config and `tsugite register`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PutInstance {
+    /// Drawn at random; used if the namespace is new.
+    pub new_namespace: NamespaceId,
+    /// Drawn at random; used if the service is new.
+    pub new_service: ServiceId,
+    /// Name of the namespace, usually `internal`.
+    pub namespace: String,
+    /// Name of the service.
+    pub service: String,
+    /// 1-64 characters of `[0-9a-zA-Z_/:.@-]`.
+    pub instance: String,
+    /// Where it listens; stored as `AWS_INSTANCE_IPV4`/`IPV6` and `AWS_INSTANCE_PORT`.
+    pub address: Option<SocketAddr>,
+    /// `http`, `h2c` or `grpc`; stored as `TSUGITE_PROTOCOL`.
+    pub protocol: Option<Protocol>,
+    /// Further attributes.
+    pub attributes: Attributes,
+    /// The lease; `None` means that it lives until it is removed.
+    pub lease_ms: Option<u32>,
+}
+
+/// What a put did to an instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PutOutcome {
+    /// The instance is new.
+    Created,
+    /// The instance was there with other attributes or another lease.
+    Changed,
+    /// Nothing but the lease was renewed; nothing was logged.
+    Renewed,
+}
+
+/// Names an instance by the names of its namespace and service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InstanceName {
+    /// Name of the namespace.
+    pub namespace: String,
+    /// Name of the service.
+    pub service: String,
+    /// The instance.
+    pub instance: String,
+}
+
+/// The answer to a heartbeat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Renewal {
+    /// Milliseconds until it must be heard of again; `None` for an instance without a lease.
+    pub lease_ms: Option<u32>,
+}
+
+/// The protocol that an instance speaks, when it said so (`TSUGITE_PROTOCOL`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1.
+    Http,
+    /// HTTP/2 with prior knowledge.
+    H2c,
+    /// gRPC over HTTP/2 with prior knowledge.
+    Grpc,
+}
+
+impl Protocol {
+    /// The attribute's value.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Protocol::Http => "http",
+            Protocol::H2c => "h2c",
+            Protocol::Grpc => "grpc",
+        }
+    }
+
+    /// Parses the attribute's value.
+    pub fn parse(text: &str) -> Option<Protocol> {
+        [Protocol::Http, Protocol::H2c, Protocol::Grpc]
+            .into_iter()
+            .find(|p| p.name() == text)
+    }
+}
+
+/// Which instances `DiscoverInstances` returns by health.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HealthFilter {
+    /// Only healthy ones.
+    Healthy,
+    /// Only unhealthy ones.
+    Unhealthy,
+    /// All.
+    All,
+    /// Healthy ones, or all if none is healthy. The default: it fails open.
+    #[default]
+    HealthyOrElseAll,
+}
+
+/// Finds instances by name, attributes and health.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Discover {
+    /// Name of the namespace.
+    pub namespace: String,
+    /// Name of the service.
+    pub service: String,
+    /// Attributes that must all match exactly.
+    pub query: Attributes,
+    /// Attributes that must match too if any instance matches them and `query`.
+    pub optional: Attributes,
+    /// Which instances by health.
+    pub health: HealthFilter,
+    /// 1-1000.
+    pub max_results: usize,
+    /// Shuffles the answer.
+    pub seed: u64,
+}
+
+/// What `DiscoverInstances` found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Discovered {
+    /// Name of the namespace as stored.
+    pub namespace: String,
+    /// Name of the service as stored.
+    pub service: String,
+    /// Grows when an instance is registered, changed or removed; not when health changes.
+    pub revision: u64,
+    /// The instances, in random order.
+    pub instances: Vec<InstanceView>,
+}
+
+/// Merged health: each source that has a say, and the verdict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// The verdict.
+    pub status: HealthStatus,
+    /// The lease, if there is one: healthy, or unhealthy once two thirds of it have passed in silence.
+    pub lease: Option<HealthStatus>,
+    /// The active check, if there is one.
+    pub active: Option<HealthStatus>,
+    /// The pushed status, if the service has custom health.
+    pub custom: Option<HealthStatus>,
+}
+
+/// A health status as Cloud Map spells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum HealthStatus {
+    /// Takes traffic.
+    Healthy,
+    /// The active check has no result yet.
+    Unknown,
+    /// Takes traffic only if no instance is healthy.
+    Unhealthy,
+}
+
+impl HealthStatus {
+    /// The name in the Cloud Map API.
+    pub const fn name(self) -> &'static str {
+        match self {
+            HealthStatus::Healthy => "HEALTHY",
+            HealthStatus::Unknown => "UNKNOWN",
+            HealthStatus::Unhealthy => "UNHEALTHY",
+        }
+    }
+}
+
+/// An instance as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InstanceView {
+    /// Its identifier.
+    pub id: Arc<str>,
+    /// Its attributes.
+    pub attributes: Arc<Attributes>,
+    /// Its merged health.
+    pub health: Health,
+    /// Milliseconds of its lease.
+    pub lease_ms: Option<u32>,
+    /// When the lease runs out, on the steady clock.
+    pub lease_until: Option<Timestamp>,
+    /// `CreatorRequestId` of its registration.
+    pub creator_request_id: Option<String>,
+    /// Wall clock at registration.
+    pub registered: Timestamp,
+}
+
+/// A namespace as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamespaceView {
+    /// The namespace.
+    pub namespace: Namespace,
+    /// Number of its services.
+    pub services: usize,
+}
+
+/// A service as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceView {
+    /// The service.
+    pub service: Service,
+    /// Name of its namespace.
+    pub namespace_name: String,
+    /// How the namespace's services can be found.
+    pub namespace_kind: NamespaceKind,
+    /// TTL of the namespace's SOA record in seconds.
+    pub soa_ttl: u32,
+    /// Number of its instances.
+    pub instances: usize,
+    /// Grows when an instance is registered, changed or removed.
+    pub revision: u64,
+}
+
+/// How a filter of a list compares.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Condition {
+    /// Equal to the one value.
+    #[default]
+    Eq,
+    /// Equal to one of the values.
+    In,
+    /// Between the two values, inclusive.
+    Between,
+    /// Starting with the one value.
+    BeginsWith,
+}
+
+/// A filter of a list: entries whose `field` compares to `values` as `condition` says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Filter<Field> {
+    /// Which property is compared.
+    pub field: Field,
+    /// How it compares.
+    pub condition: Condition,
+    /// With what; never empty.
+    pub values: Vec<String>,
+}
+
+/// What namespaces can be filtered by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NamespaceField {
+    /// `HTTP` or `DNS_PRIVATE`.
+    Type,
+    /// The name; `HTTP_NAME` is the same.
+    Name,
+}
+
+/// What operations can be filtered by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OperationField {
+    /// The namespace that it touched.
+    NamespaceId,
+    /// The service that it touched.
+    ServiceId,
+    /// `SUCCESS` for all of ours.
+    Status,
+    /// For example `REGISTER_INSTANCE`.
+    Type,
+    /// Seconds since the epoch, with `BETWEEN`.
+    UpdateDate,
+}
+
+/// A page of a list: what to skip and how much to return.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// The token that the previous page ended with.
+    pub after: Option<String>,
+    /// At most so many entries.
+    pub limit: usize,
+}
+
+/// A page of results.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed<T> {
+    /// The entries.
+    pub entries: Vec<T>,
+    /// Where the next page starts, if there is more.
+    pub next: Option<String>,
+}
+
+/// A probe that the registry asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Probe {
+    /// The service.
+    pub service: ServiceId,
+    /// The instance.
+    pub instance: Arc<str>,
+    /// Tells registrations of the same instance apart: a late result for an older one is ignored.
+    pub generation: u64,
+    /// What to send.
+    pub kind: CheckKind,
+    /// Where to.
+    pub address: SocketAddr,
+    /// Milliseconds until it counts as failed.
+    pub timeout_ms: u32,
+}
+
+/// The result of a probe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProbeResult {
+    /// The service.
+    pub service: ServiceId,
+    /// The instance.
+    pub instance: Arc<str>,
+    /// As in the probe.
+    pub generation: u64,
+    /// Whether it passed.
+    pub passed: bool,
+}

@@ -1,0 +1,214 @@
+//! Instances: register, deregister, show, list, pushed health.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::Bound;
+use std::sync::Arc;
+
+use tsugite_base::{Decision, Now};
+
+use crate::command::{
+    DeregisterInstance, InstanceView, Listed, Page, Protocol, RegisterInstance, UpdateCustomHealth,
+};
+use crate::error::{
+    CustomHealthError, CustomHealthNotFound, DuplicateRequest, InstanceError, InstanceNotFound, ListError,
+    RegisterError, ResourceLimitExceeded,
+};
+use crate::model::{Attributes, HealthSource, Instance, OperationId, ServiceId};
+use crate::record::{Record, Removal};
+use crate::registry::{InstanceState, Registry};
+use crate::validate;
+
+/// Attribute: IPv4 address on which the instance listens.
+pub const IPV4: &str = "AWS_INSTANCE_IPV4";
+/// Attribute: IPv6 address on which the instance listens.
+pub const IPV6: &str = "AWS_INSTANCE_IPV6";
+/// Attribute: port on which the instance listens; 80 if absent.
+pub const PORT: &str = "AWS_INSTANCE_PORT";
+/// Attribute: status with which an instance of a service with custom health starts.
+pub const INIT_HEALTH: &str = "AWS_INIT_HEALTH_STATUS";
+/// Attribute: the protocol that the instance speaks: `http`, `h2c` or `grpc`.
+pub const PROTOCOL: &str = "TSUGITE_PROTOCOL";
+
+/// The port of an instance that names none, as Cloud Map's health checks assume.
+const DEFAULT_PORT: u16 = 80;
+
+impl Instance {
+    /// Where it listens: its IPv4 address, else its IPv6 address, with its port or 80.
+    pub fn address(&self) -> Option<SocketAddr> {
+        address_of(&self.attributes)
+    }
+}
+
+/// Where an instance with these attributes listens; `None` if it gives no address.
+pub fn address_of(attributes: &Attributes) -> Option<SocketAddr> {
+    let ip = ipv4_of(attributes)
+        .map(IpAddr::V4)
+        .or_else(|| ipv6_of(attributes).map(IpAddr::V6))?;
+    Some(SocketAddr::new(ip, port_of(attributes).unwrap_or(DEFAULT_PORT)))
+}
+
+/// The IPv4 address among the attributes.
+pub fn ipv4_of(attributes: &Attributes) -> Option<Ipv4Addr> {
+    attributes.get(IPV4)?.parse().ok()
+}
+
+/// The IPv6 address among the attributes.
+pub fn ipv6_of(attributes: &Attributes) -> Option<Ipv6Addr> {
+    attributes.get(IPV6)?.parse().ok()
+}
+
+/// The port among the attributes.
+pub fn port_of(attributes: &Attributes) -> Option<u16> {
+    attributes.get(PORT)?.parse().ok()
+}
+
+/// The protocol among the attributes.
+pub fn protocol_of(attributes: &Attributes) -> Option<Protocol> {
+    Protocol::parse(attributes.get(PROTOCOL)?)
+}
+
+impl Registry {
+    /// Registers an instance or replaces one. The same `CreatorRequestId` with the same attributes answers as
+    /// the first time did.
+    pub fn register_instance(
+        &self,
+        cmd: RegisterInstance,
+        now: Now,
+    ) -> Result<Decision<Record, OperationId>, RegisterError> {
+        validate::creator_request_id(cmd.creator_request_id.as_deref())?;
+        let state = self.service_state(cmd.service)?;
+        let old = state.instances.get(cmd.instance.as_str());
+        if let (Some(old), Some(request)) = (old, &cmd.creator_request_id)
+            && old.instance.creator_request_id.as_ref() == Some(request)
+        {
+            return match old.instance.operation {
+                Some(operation) if *old.instance.attributes == cmd.attributes => {
+                    Ok(Decision::unchanged(operation))
+                }
+                operation => Err(DuplicateRequest {
+                    creator_request_id: request.clone(),
+                    operation,
+                }
+                .into()),
+            };
+        }
+        validate::instance(&cmd.instance, &cmd.attributes, &state.service)?;
+        if old.is_none() {
+            self.check_instance_limit()?;
+        }
+        let custom = initial_health(&state.service.health, &cmd.attributes, old);
+        let record = Record::InstanceRegistered {
+            service: cmd.service,
+            instance: Instance {
+                id: cmd.instance.into(),
+                attributes: Arc::new(cmd.attributes),
+                creator_request_id: cmd.creator_request_id,
+                operation: Some(cmd.operation),
+                lease_ms: None,
+                custom,
+                registered: now.wall,
+            },
+            steady: now.steady,
+        };
+        Ok(Decision::record(vec![record], cmd.operation))
+    }
+
+    pub(crate) fn check_instance_limit(&self) -> Result<(), ResourceLimitExceeded> {
+        let limit = self.settings.instances;
+        if self.instances < limit {
+            return Ok(());
+        }
+        Err(ResourceLimitExceeded {
+            what: format!("there are {limit} instances already, which is the limit"),
+        })
+    }
+
+    /// Deregisters an instance.
+    pub fn deregister_instance(
+        &self,
+        cmd: &DeregisterInstance,
+        now: Now,
+    ) -> Result<Decision<Record, OperationId>, InstanceError> {
+        let state = self.instance_state(cmd.service, &cmd.instance)?;
+        let record = Record::InstanceRemoved {
+            service: cmd.service,
+            instance: state.instance.id.clone(),
+            cause: Removal::Deregistered,
+            operation: Some(cmd.operation),
+            at: now.wall,
+        };
+        Ok(Decision::record(vec![record], cmd.operation))
+    }
+
+    /// Sets the pushed health of an instance. It takes effect at once; a repeat is not logged.
+    pub fn update_custom_health(
+        &self,
+        cmd: &UpdateCustomHealth,
+    ) -> Result<Decision<Record, ()>, CustomHealthError> {
+        let service = &self.service_state(cmd.service)?.service;
+        if service.health != HealthSource::Custom {
+            return Err(CustomHealthNotFound { service: cmd.service }.into());
+        }
+        let Some(state) = self.services[&cmd.service].instances.get(cmd.instance.as_str()) else {
+            return Err(InstanceNotFound {
+                instance: cmd.instance.clone(),
+                service: cmd.service,
+            }
+            .into());
+        };
+        if state.instance.custom == Some(cmd.healthy) {
+            return Ok(Decision::unchanged(()));
+        }
+        let record = Record::CustomHealthSet {
+            service: cmd.service,
+            instance: state.instance.id.clone(),
+            healthy: cmd.healthy,
+        };
+        Ok(Decision::record(vec![record], ()))
+    }
+
+    fn instance_state(&self, service: ServiceId, instance: &str) -> Result<&InstanceState, InstanceError> {
+        let state = self.service_state(service)?;
+        let found = state.instances.get(instance);
+        found.ok_or_else(|| {
+            InstanceNotFound {
+                instance: instance.to_owned(),
+                service,
+            }
+            .into()
+        })
+    }
+
+    /// One instance.
+    pub fn get_instance(&self, service: ServiceId, instance: &str) -> Result<InstanceView, InstanceError> {
+        self.instance_state(service, instance).map(InstanceState::view)
+    }
+
+    /// Instances of a service, by id, whatever their health.
+    pub fn list_instances(&self, service: ServiceId, page: &Page) -> Result<Listed<InstanceView>, ListError> {
+        let state = self.service_state(service)?;
+        let from = page.after.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+        let mut rest = state.instances.range::<str, _>((from, Bound::Unbounded));
+        let entries: Vec<_> = rest
+            .by_ref()
+            .take(page.limit)
+            .map(|(_, state)| state.view())
+            .collect();
+        let next = page.next(rest.next().and(entries.last()).map(|last| &last.id));
+        Ok(Listed { entries, next })
+    }
+}
+
+/// The pushed status with which an instance starts: what it was, else as `AWS_INIT_HEALTH_STATUS` says, else healthy.
+pub(crate) fn initial_health(
+    source: &HealthSource,
+    attributes: &Attributes,
+    old: Option<&InstanceState>,
+) -> Option<bool> {
+    if *source != HealthSource::Custom {
+        return None;
+    }
+    let pushed = old.and_then(|old| old.instance.custom);
+    let initial = attributes.get(INIT_HEALTH).map(|status| status == "HEALTHY");
+    pushed.or(initial).or(Some(true))
+}

@@ -1,0 +1,145 @@
+//! The bounded history of operations, and the reads on it.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use tsugite_base::{Invalid, Timestamp};
+
+use crate::command::{Condition, Filter, Listed, OperationField, Page};
+use crate::error::{ListError, OperationNotFound};
+use crate::model::{NamespaceId, Operation, OperationId, OperationKind, ServiceId};
+use crate::registry::Registry;
+
+/// The latest operations, oldest first.
+#[derive(Debug)]
+pub(crate) struct Operations {
+    limit: usize,
+    /// Number of the first entry of `entries`; grows as old ones are forgotten.
+    first: u64,
+    entries: VecDeque<Operation>,
+    by_id: HashMap<OperationId, u64>,
+}
+
+impl Operations {
+    pub(crate) fn new(limit: usize) -> Operations {
+        Operations {
+            limit,
+            first: 0,
+            entries: VecDeque::new(),
+            by_id: HashMap::new(),
+        }
+    }
+
+    pub(crate) fn push(
+        &mut self,
+        id: OperationId,
+        kind: OperationKind,
+        at: Timestamp,
+        namespace: Option<NamespaceId>,
+        instance: Option<(ServiceId, Arc<str>)>,
+    ) {
+        let (service, instance) = instance.unzip();
+        self.insert(Operation {
+            id,
+            kind,
+            at,
+            namespace,
+            service,
+            instance,
+        });
+    }
+
+    pub(crate) fn insert(&mut self, operation: Operation) {
+        let number = self.first + self.entries.len() as u64;
+        self.by_id.insert(operation.id, number);
+        self.entries.push_back(operation);
+        if self.entries.len() > self.limit {
+            if let Some(old) = self.entries.pop_front() {
+                self.by_id.remove(&old.id);
+            }
+            self.first += 1;
+        }
+    }
+
+    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = &Operation> + ExactSizeIterator {
+        self.entries.iter()
+    }
+}
+
+impl Registry {
+    /// One operation.
+    pub fn get_operation(&self, id: OperationId) -> Result<Operation, OperationNotFound> {
+        let history = &self.operations;
+        let entry = history
+            .by_id
+            .get(&id)
+            .and_then(|number| usize::try_from(number - history.first).ok())
+            .and_then(|at| history.entries.get(at));
+        entry.cloned().ok_or_else(|| OperationNotFound {
+            wanted: id.to_string(),
+        })
+    }
+
+    /// Operations, latest first.
+    pub fn list_operations(
+        &self,
+        filters: &[Filter<OperationField>],
+        page: &Page,
+    ) -> Result<Listed<Operation>, ListError> {
+        let history = &self.operations;
+        let before = match &page.after {
+            None => u64::MAX,
+            Some(token) => token
+                .parse()
+                .map_err(|_| Invalid::new("NextToken", token, "must come from an earlier answer"))?,
+        };
+        let keep = usize::try_from(before.saturating_sub(history.first)).unwrap_or(usize::MAX);
+        let mut next = None;
+        let mut entries = Vec::new();
+        for (at, operation) in history.entries.iter().enumerate().take(keep).rev() {
+            if !filters.iter().all(|filter| matches(filter, operation)) {
+                continue;
+            }
+            if entries.len() == page.limit {
+                next = Some((history.first + at as u64 + 1).to_string());
+                break;
+            }
+            entries.push(operation.clone());
+        }
+        Ok(Listed { entries, next })
+    }
+}
+
+fn matches(filter: &Filter<OperationField>, operation: &Operation) -> bool {
+    let text = match filter.field {
+        OperationField::NamespaceId => operation.namespace.map(|id| id.to_string()),
+        OperationField::ServiceId => operation.service.map(|id| id.to_string()),
+        OperationField::Status => Some("SUCCESS".to_owned()),
+        OperationField::Type => Some(operation.kind.name().to_owned()),
+        OperationField::UpdateDate => return date_matches(filter, operation.at),
+    };
+    text.is_some_and(|text| filter.condition.holds(&filter.values, &text))
+}
+
+fn date_matches(filter: &Filter<OperationField>, at: Timestamp) -> bool {
+    let bound = |i: usize| filter.values.get(i).and_then(|v| v.parse::<u64>().ok());
+    match (filter.condition, bound(0), bound(1)) {
+        (Condition::Between, Some(from), Some(to)) => (from..=to).contains(&at.seconds()),
+        (_, Some(when), _) => at.seconds() == when,
+        _ => false,
+    }
+}
+
+impl Condition {
+    /// Whether `text` compares to `values` as this condition says.
+    pub fn holds(self, values: &[String], text: &str) -> bool {
+        match self {
+            Condition::Eq | Condition::In => values.iter().any(|v| v == text),
+            Condition::BeginsWith => values.iter().any(|v| text.starts_with(v.as_str())),
+            Condition::Between => match values {
+                [from, to] => (from.as_str()..=to.as_str()).contains(&text),
+                _ => false,
+            },
+        }
+    }
+}

@@ -1,0 +1,499 @@
+//! The registry's state, and `apply`: the only durable mutation.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use tsugite_base::{Now, Place, Timestamp};
+
+use crate::check::Check;
+use crate::command::{Health, HealthStatus, InstanceView, NamespaceView, ServiceView};
+use crate::error::{NamespaceNotFound, ServiceNotFound};
+use crate::leases::Lease;
+use crate::model::{HealthSource, Instance, Namespace, NamespaceId, OperationKind, Service, ServiceId};
+use crate::operations::Operations;
+use crate::record::Record;
+
+/// Bounds and defaults of a registry.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Finished operations that `GetOperation` still knows; older ones are forgotten.
+    pub operations: usize,
+    /// Namespaces at most.
+    pub namespaces: usize,
+    /// Services at most, over all namespaces.
+    pub services: usize,
+    /// Instances at most, over all services.
+    pub instances: usize,
+    /// TTL in seconds of SOA records, and of records of services that were put by name.
+    pub dns_ttl: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            operations: 10_000,
+            namespaces: 1_000,
+            services: 100_000,
+            instances: 2_000_000,
+            dns_ttl: 1,
+        }
+    }
+}
+
+/// Removed services that [`Registry::changes_since`] remembers before it answers in full.
+const TOMBSTONES: usize = 1_024;
+
+#[derive(Debug)]
+pub(crate) struct NamespaceState {
+    pub(crate) namespace: Namespace,
+    pub(crate) services: usize,
+}
+
+#[derive(Debug)]
+pub(crate) struct ServiceState {
+    pub(crate) service: Service,
+    pub(crate) revision: u64,
+    pub(crate) touched: u64,
+    pub(crate) instances: BTreeMap<Arc<str>, InstanceState>,
+}
+
+#[derive(Debug)]
+pub(crate) struct InstanceState {
+    pub(crate) instance: Instance,
+    pub(crate) generation: u64,
+    pub(crate) lease: Option<Lease>,
+    pub(crate) check: Option<Check>,
+}
+
+/// An entry of the timers: when, and which instance.
+pub(crate) type Timer = (Timestamp, ServiceId, Arc<str>);
+
+/// The registry. See the crate's documentation for how it is driven.
+#[derive(Debug)]
+pub struct Registry {
+    pub(crate) settings: Settings,
+    pub(crate) namespaces: BTreeMap<NamespaceId, NamespaceState>,
+    pub(crate) namespace_names: HashMap<String, NamespaceId>,
+    pub(crate) services: BTreeMap<ServiceId, ServiceState>,
+    /// By namespace and lower-case name; more than one only where names differ by case alone.
+    pub(crate) service_names: BTreeMap<(NamespaceId, String), Vec<ServiceId>>,
+    pub(crate) operations: Operations,
+    pub(crate) instances: usize,
+    /// Counts changes of instances: the source of every service's revision, so that none ever repeats.
+    pub(crate) revision: u64,
+    pub(crate) lease_timers: BTreeSet<Timer>,
+    pub(crate) overdue: BTreeSet<(ServiceId, Arc<str>)>,
+    pub(crate) probe_timers: BTreeSet<Timer>,
+    /// Counts changes that a watcher may care about, in this process.
+    change: u64,
+    /// Services by the change that touched them last; removed ones stay as tombstones for a while.
+    touched: BTreeMap<u64, ServiceId>,
+    tombstones: usize,
+    /// Changes up to here are known only in full.
+    forgotten: u64,
+}
+
+/// What changed since a watcher looked last.
+#[derive(Clone, Debug)]
+pub struct Changes {
+    /// Pass this to the next call.
+    pub seen: u64,
+    /// Whether `services` is everything there is: the watcher drops what it had.
+    pub full: bool,
+    /// Services that are new or changed, in instances or in health.
+    pub services: Vec<(ServiceView, Vec<InstanceView>)>,
+    /// Services that are gone.
+    pub removed: Vec<ServiceId>,
+}
+
+impl Registry {
+    /// An empty registry.
+    pub fn new(settings: Settings) -> Registry {
+        Registry {
+            operations: Operations::new(settings.operations),
+            settings,
+            namespaces: BTreeMap::new(),
+            namespace_names: HashMap::new(),
+            services: BTreeMap::new(),
+            service_names: BTreeMap::new(),
+            instances: 0,
+            revision: 0,
+            lease_timers: BTreeSet::new(),
+            overdue: BTreeSet::new(),
+            probe_timers: BTreeSet::new(),
+            change: 0,
+            touched: BTreeMap::new(),
+            tombstones: 0,
+            forgotten: 0,
+        }
+    }
+
+    /// Applies a record: during operation right after it was decided, and again when the log is replayed.
+    ///
+    /// `place` is part of the machines' common shape; the registry keeps everything in memory and never reads back.
+    pub fn apply(&mut self, record: Record, _place: Place) {
+        match record {
+            Record::NamespaceCreated(namespace) => self.namespace_created(namespace),
+            Record::NamespaceDeleted { id, operation, at } => {
+                if let Some(gone) = self.namespaces.remove(&id) {
+                    self.namespace_names.remove(&lower(&gone.namespace.name));
+                }
+                self.operations
+                    .push(operation, OperationKind::DeleteNamespace, at, Some(id), None);
+            }
+            Record::ServiceCreated(service) => self.service_created(service),
+            Record::ServiceDeleted { id } => self.service_deleted(id),
+            Record::InstanceRegistered {
+                service,
+                instance,
+                steady,
+            } => self.instance_registered(service, instance, steady),
+            Record::InstanceRemoved {
+                service,
+                instance,
+                operation,
+                at,
+                cause: _,
+            } => {
+                if let Some(operation) = operation {
+                    let target = Some((service, instance.clone()));
+                    self.operations
+                        .push(operation, OperationKind::DeregisterInstance, at, None, target);
+                }
+                self.instance_removed(service, &instance);
+            }
+            Record::CustomHealthSet {
+                service,
+                instance,
+                healthy,
+            } => {
+                if let Some(state) = self.instance_mut(service, &instance) {
+                    state.instance.custom = Some(healthy);
+                    self.touch(service);
+                }
+            }
+            Record::Reset => self.reset_applied(),
+        }
+    }
+
+    /// The registry needs no record's bytes again.
+    pub const fn oldest_needed(&self) -> Option<u64> {
+        None
+    }
+
+    /// Drops everything: `POST /v1/reset`.
+    pub fn reset(&self, _now: Now) -> Record {
+        Record::Reset
+    }
+
+    fn reset_applied(&mut self) {
+        let (change, revision) = (self.change + 1, self.revision);
+        *self = Registry::new(self.settings.clone());
+        self.change = change;
+        self.forgotten = change;
+        self.revision = revision;
+    }
+
+    pub(crate) fn namespace_created(&mut self, namespace: Namespace) {
+        if let Some(operation) = namespace.operation {
+            let (kind, id) = (OperationKind::CreateNamespace, namespace.id);
+            self.operations
+                .push(operation, kind, namespace.created, Some(id), None);
+        }
+        self.namespace_names.insert(lower(&namespace.name), namespace.id);
+        let state = NamespaceState {
+            namespace,
+            services: 0,
+        };
+        self.namespaces.insert(state.namespace.id, state);
+    }
+
+    pub(crate) fn service_created(&mut self, service: Service) {
+        let id = service.id;
+        if let Some(namespace) = self.namespaces.get_mut(&service.namespace) {
+            namespace.services += 1;
+        }
+        self.service_names
+            .entry((service.namespace, lower(&service.name)))
+            .or_default()
+            .push(id);
+        let state = ServiceState {
+            service,
+            revision: self.revision,
+            touched: 0,
+            instances: BTreeMap::new(),
+        };
+        self.services.insert(id, state);
+        self.touch(id);
+    }
+
+    fn service_deleted(&mut self, id: ServiceId) {
+        let Some(gone) = self.services.remove(&id) else {
+            return;
+        };
+        if let Some(namespace) = self.namespaces.get_mut(&gone.service.namespace) {
+            namespace.services = namespace.services.saturating_sub(1);
+        }
+        let key = (gone.service.namespace, lower(&gone.service.name));
+        if let Some(ids) = self.service_names.get_mut(&key) {
+            ids.retain(|other| *other != id);
+            if ids.is_empty() {
+                self.service_names.remove(&key);
+            }
+        }
+        self.touched.remove(&gone.touched);
+        self.change += 1;
+        self.touched.insert(self.change, id);
+        self.tombstones += 1;
+        if self.tombstones > TOMBSTONES {
+            self.forget_tombstones();
+        }
+    }
+
+    /// Drops every tombstone: watchers that have not seen the latest of them get a full answer.
+    fn forget_tombstones(&mut self) {
+        let services = &self.services;
+        let forgotten = &mut self.forgotten;
+        self.touched.retain(|&change, id| {
+            let live = services.get(id).is_some_and(|s| s.touched == change);
+            if !live {
+                *forgotten = change;
+            }
+            live
+        });
+        self.tombstones = 0;
+    }
+
+    fn instance_registered(&mut self, service: ServiceId, instance: Instance, steady: Timestamp) {
+        if let Some(operation) = instance.operation {
+            let target = Some((service, instance.id.clone()));
+            let kind = OperationKind::RegisterInstance;
+            self.operations
+                .push(operation, kind, instance.registered, None, target);
+        }
+        let until = instance
+            .lease_ms
+            .map(|ms| steady + std::time::Duration::from_millis(ms.into()));
+        self.insert_instance(service, instance, until, steady);
+        self.revision += 1;
+        let revision = self.revision;
+        if let Some(state) = self.services.get_mut(&service) {
+            state.revision = revision;
+        }
+        self.touch(service);
+    }
+
+    /// Puts an instance into its service with its timers, keeping the check's verdict if the target is the same.
+    pub(crate) fn insert_instance(
+        &mut self,
+        service: ServiceId,
+        instance: Instance,
+        until: Option<Timestamp>,
+        steady: Timestamp,
+    ) {
+        let id = instance.id.clone();
+        let kept = self.detach(service, &id);
+        let generation = self.revision + 1;
+        let Some(state) = self.services.get_mut(&service) else {
+            return;
+        };
+        let target = instance.address();
+        let check = match (&state.service.health, target) {
+            (HealthSource::Active(_), Some(_)) => Some(
+                kept.and_then(|old| (old.instance.address() == target).then_some(old.check)?)
+                    .map_or_else(|| Check::new(steady), |check| check.probed_at(steady)),
+            ),
+            _ => None,
+        };
+        let ms = instance.lease_ms.unwrap_or_default();
+        let lease = until.map(|until| Lease::new(until, ms));
+        if let Some(lease) = &lease {
+            self.lease_timers.insert((lease.timer, service, id.clone()));
+        }
+        if let Some(check) = &check {
+            self.probe_timers.insert((check.next, service, id.clone()));
+        }
+        let instance = InstanceState {
+            instance,
+            generation,
+            lease,
+            check,
+        };
+        state.instances.insert(id, instance);
+        self.instances += 1;
+    }
+
+    fn instance_removed(&mut self, service: ServiceId, instance: &Arc<str>) {
+        if self.detach(service, instance).is_none() {
+            return;
+        }
+        self.revision += 1;
+        let revision = self.revision;
+        if let Some(state) = self.services.get_mut(&service) {
+            state.revision = revision;
+        }
+        self.touch(service);
+    }
+
+    /// Takes an instance out of its service and out of the timers.
+    fn detach(&mut self, service: ServiceId, instance: &Arc<str>) -> Option<InstanceState> {
+        let old = self.services.get_mut(&service)?.instances.remove(instance)?;
+        if let Some(lease) = &old.lease {
+            self.lease_timers
+                .remove(&(lease.timer, service, instance.clone()));
+            self.overdue.remove(&(service, instance.clone()));
+        }
+        if let Some(check) = &old.check {
+            self.probe_timers.remove(&(check.next, service, instance.clone()));
+        }
+        self.instances -= 1;
+        Some(old)
+    }
+
+    /// Marks a service as changed for [`Registry::changes_since`].
+    pub(crate) fn touch(&mut self, service: ServiceId) {
+        if let Some(state) = self.services.get_mut(&service) {
+            self.touched.remove(&state.touched);
+            self.change += 1;
+            state.touched = self.change;
+            self.touched.insert(self.change, service);
+        }
+    }
+
+    /// The number of the latest change; it differs whenever [`Registry::changes_since`] has something to tell.
+    pub const fn change(&self) -> u64 {
+        self.change
+    }
+
+    /// What changed after `seen` (0: everything), durable or in health alone.
+    pub fn changes_since(&self, seen: u64) -> Changes {
+        let full = seen == 0 || seen < self.forgotten;
+        let from = if full { 0 } else { seen + 1 };
+        let mut changes = Changes {
+            seen: self.change,
+            full,
+            services: Vec::new(),
+            removed: Vec::new(),
+        };
+        for id in self.touched.range(from..).map(|(_, id)| *id) {
+            match self.services.get(&id).and_then(|state| self.view(state)) {
+                Some(view) => {
+                    let instances = self.services[&id].instances.values();
+                    changes
+                        .services
+                        .push((view, instances.map(InstanceState::view).collect()));
+                }
+                None if !full => changes.removed.push(id),
+                None => {}
+            }
+        }
+        changes
+    }
+
+    pub(crate) fn instance_mut(&mut self, service: ServiceId, instance: &str) -> Option<&mut InstanceState> {
+        self.services.get_mut(&service)?.instances.get_mut(instance)
+    }
+
+    pub(crate) fn namespace_named(&self, name: &str) -> Result<&NamespaceState, NamespaceNotFound> {
+        self.namespace_names
+            .get(&lower(name))
+            .and_then(|id| self.namespaces.get(id))
+            .ok_or_else(|| NamespaceNotFound {
+                wanted: name.to_owned(),
+            })
+    }
+
+    /// The service of that name; in a namespace with several that differ by case, the one that matches exactly.
+    pub(crate) fn service_named(
+        &self,
+        namespace: NamespaceId,
+        name: &str,
+    ) -> Result<&ServiceState, ServiceNotFound> {
+        let ids = self.service_names.get(&(namespace, lower(name)));
+        let mut states = ids.into_iter().flatten().filter_map(|id| self.services.get(id));
+        let first = states.next();
+        first
+            .filter(|state| state.service.name == name)
+            .or_else(|| states.find(|state| state.service.name == name))
+            .or(first)
+            .ok_or_else(|| ServiceNotFound {
+                wanted: name.to_owned(),
+            })
+    }
+
+    pub(crate) fn service_state(&self, id: ServiceId) -> Result<&ServiceState, ServiceNotFound> {
+        self.services.get(&id).ok_or_else(|| ServiceNotFound {
+            wanted: id.to_string(),
+        })
+    }
+
+    pub(crate) fn view(&self, state: &ServiceState) -> Option<ServiceView> {
+        let namespace = &self.namespaces.get(&state.service.namespace)?.namespace;
+        Some(ServiceView {
+            service: state.service.clone(),
+            namespace_name: namespace.name.clone(),
+            namespace_kind: namespace.kind,
+            soa_ttl: namespace.soa_ttl,
+            instances: state.instances.len(),
+            revision: state.revision,
+        })
+    }
+}
+
+impl NamespaceState {
+    pub(crate) fn view(&self) -> NamespaceView {
+        NamespaceView {
+            namespace: self.namespace.clone(),
+            services: self.services,
+        }
+    }
+}
+
+impl InstanceState {
+    /// The merged health: the worst of the sources that have a say.
+    pub(crate) fn health(&self) -> Health {
+        let flag = |ok: bool| {
+            if ok {
+                HealthStatus::Healthy
+            } else {
+                HealthStatus::Unhealthy
+            }
+        };
+        let lease = self.lease.as_ref().map(|lease| flag(!lease.suspect));
+        let active = self.check.as_ref().map(Check::status);
+        let custom = self.instance.custom.map(flag);
+        let status = [lease, active, custom]
+            .into_iter()
+            .flatten()
+            .max()
+            .unwrap_or(HealthStatus::Healthy);
+        Health {
+            status,
+            lease,
+            active,
+            custom,
+        }
+    }
+
+    /// Whether anything has a say in its health.
+    pub(crate) const fn is_checked(&self) -> bool {
+        self.lease.is_some() || self.check.is_some() || self.instance.custom.is_some()
+    }
+
+    pub(crate) fn view(&self) -> InstanceView {
+        InstanceView {
+            id: self.instance.id.clone(),
+            attributes: self.instance.attributes.clone(),
+            health: self.health(),
+            lease_ms: self.instance.lease_ms,
+            lease_until: self.lease.as_ref().map(|lease| lease.until),
+            creator_request_id: self.instance.creator_request_id.clone(),
+            registered: self.instance.registered,
+        }
+    }
+}
+
+/// Names are compared in lower case, as DNS does.
+pub(crate) fn lower(name: &str) -> String {
+    name.to_ascii_lowercase()
+}

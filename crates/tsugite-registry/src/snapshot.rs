@@ -1,0 +1,121 @@
+//! Snapshot and restore: the whole durable state as bytes. Leases are granted anew, checks start anew.
+
+use std::time::Duration;
+
+use tsugite_base::codec::{Get, Malformed, Put};
+use tsugite_base::{Now, Uuid};
+
+use crate::model::{NamespaceId, Operation, OperationKind, ServiceId};
+use crate::record::{get_instance, get_namespace, get_service, put_instance, put_namespace, put_service};
+use crate::registry::{Registry, Settings};
+
+/// First byte of a snapshot.
+const FORMAT: u8 = 1;
+
+impl Registry {
+    /// Appends the state to `out`; [`Registry::restore`] reads it back.
+    pub fn snapshot(&self, out: &mut Vec<u8>) {
+        out.put_u8(FORMAT);
+        out.put_u64(self.revision);
+        out.put_u64(self.namespaces.len() as u64);
+        for state in self.namespaces.values() {
+            put_namespace(out, &state.namespace);
+        }
+        out.put_u64(self.services.len() as u64);
+        for state in self.services.values() {
+            put_service(out, &state.service);
+            out.put_u64(state.revision);
+            out.put_u64(state.instances.len() as u64);
+            for instance in state.instances.values() {
+                put_instance(out, &instance.instance);
+            }
+        }
+        out.put_u64(self.operations.iter().len() as u64);
+        for operation in self.operations.iter() {
+            put_operation(out, operation);
+        }
+    }
+
+    /// The registry as it was when the snapshot was taken, with every lease granted from `now`.
+    pub fn restore(bytes: &[u8], settings: Settings, now: Now) -> Result<Registry, Malformed> {
+        let mut from = Get::new(bytes);
+        if from.u8("registry snapshot format")? != FORMAT {
+            return Err(Malformed {
+                what: "registry snapshot format",
+            });
+        }
+        let mut registry = Registry::new(settings);
+        registry.revision = from.u64("revision")?;
+        for _ in 0..from.u64("namespaces")? {
+            let mut namespace = get_namespace(&mut from)?;
+            // Its operation is restored with the others, in their order.
+            let operation = namespace.operation.take();
+            let id = namespace.id;
+            registry.namespace_created(namespace);
+            if let Some(state) = registry.namespaces.get_mut(&id) {
+                state.namespace.operation = operation;
+            }
+        }
+        for _ in 0..from.u64("services")? {
+            registry.restore_service(&mut from, now)?;
+        }
+        for _ in 0..from.u64("operations")? {
+            registry.operations.insert(get_operation(&mut from)?);
+        }
+        from.end("registry snapshot")?;
+        Ok(registry)
+    }
+
+    fn restore_service(&mut self, from: &mut Get<'_>, now: Now) -> Result<(), Malformed> {
+        let service = get_service(from)?;
+        let id = service.id;
+        self.service_created(service);
+        let revision = from.u64("revision")?;
+        for _ in 0..from.u64("instances")? {
+            let instance = get_instance(from)?;
+            let until = instance
+                .lease_ms
+                .map(|ms| now.steady + Duration::from_millis(ms.into()));
+            self.insert_instance(id, instance, until, now.steady);
+        }
+        if let Some(state) = self.services.get_mut(&id) {
+            state.revision = revision;
+        }
+        Ok(())
+    }
+}
+
+fn put_operation(out: &mut Vec<u8>, operation: &Operation) {
+    out.extend_from_slice(&operation.id.0);
+    out.put_u8(match operation.kind {
+        OperationKind::CreateNamespace => 0,
+        OperationKind::DeleteNamespace => 1,
+        OperationKind::RegisterInstance => 2,
+        OperationKind::DeregisterInstance => 3,
+    });
+    out.put_time(operation.at);
+    out.put_option(operation.namespace, |out, id| out.put_u64(id.0));
+    out.put_option(operation.service, |out, id| out.put_u64(id.0));
+    out.put_option(operation.instance.as_deref(), |out, id| out.put_str(id));
+}
+
+fn get_operation(from: &mut Get<'_>) -> Result<Operation, Malformed> {
+    Ok(Operation {
+        id: Uuid(from.bytes16("operation")?),
+        kind: match from.u8("operation kind")? {
+            0 => OperationKind::CreateNamespace,
+            1 => OperationKind::DeleteNamespace,
+            2 => OperationKind::RegisterInstance,
+            3 => OperationKind::DeregisterInstance,
+            _ => {
+                return Err(Malformed {
+                    what: "operation kind",
+                });
+            }
+        },
+        at: from.time("time")?,
+        namespace: from.option("namespace", |from| from.u64("namespace").map(NamespaceId))?,
+        service: from.option("service", |from| from.u64("service").map(ServiceId))?,
+        instance: from.option("instance", |from| from.str("instance").map(Into::into))?,
+    })
+}
