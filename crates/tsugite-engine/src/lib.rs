@@ -4,6 +4,8 @@
 
 pub mod failure;
 pub mod messaging;
+pub mod registry;
 
 pub use failure::{Failure, Unavailable};
 pub use messaging::Messaging;
+pub use registry::RegistryStore;

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use tsugite_base::{Decision, Now};
 
 use crate::command::{
-    DeregisterInstance, InstanceView, Listed, Page, Protocol, RegisterInstance, UpdateCustomHealth,
+    DeregisterInstance, InstanceView, Listed, Page, Protocol, RegisterInstance, ServiceView,
+    UpdateCustomHealth,
 };
 use crate::error::{
-    CustomHealthError, CustomHealthNotFound, DuplicateRequest, InstanceError, InstanceNotFound, ListError,
-    RegisterError, ResourceLimitExceeded,
+    CustomHealthError, CustomHealthNotFound, DiscoverError, DuplicateRequest, InstanceError,
+    InstanceNotFound, ListError, RegisterError, ResourceLimitExceeded,
 };
 use crate::model::{Attributes, HealthSource, Instance, OperationId, ServiceId};
 use crate::record::{Record, Removal};
@@ -182,6 +183,18 @@ impl Registry {
     /// One instance.
     pub fn get_instance(&self, service: ServiceId, instance: &str) -> Result<InstanceView, InstanceError> {
         self.instance_state(service, instance).map(InstanceState::view)
+    }
+
+    /// A service and all its instances, by names.
+    pub fn show_service(
+        &self,
+        namespace: &str,
+        service: &str,
+    ) -> Result<(ServiceView, Vec<InstanceView>), DiscoverError> {
+        let namespace = self.namespace_named(namespace)?.namespace.id;
+        let state = self.service_named(namespace, service)?;
+        let view = self.get_service(state.service.id)?;
+        Ok((view, state.instances.values().map(InstanceState::view).collect()))
     }
 
     /// Instances of a service, by id, whatever their health.

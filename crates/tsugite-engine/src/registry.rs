@@ -1,0 +1,174 @@
+//! Namespaces, services and instances as a store offers them.
+
+use std::future::Future;
+
+use tokio::sync::watch;
+use tsugite_base::Timestamp;
+use tsugite_registry::{
+    Changes, CreateNamespace, CreateNamespaceError, CreateService, CreateServiceError, CustomHealthError,
+    DeleteNamespace, DeleteNamespaceError, DeleteServiceError, DeregisterInstance, Discover, DiscoverError,
+    Discovered, Filter, InstanceError, InstanceName, InstanceView, ListError, Listed, NamedError, NamespaceField,
+    NamespaceId, NamespaceNotFound, NamespaceView, Operation, OperationField, OperationId, OperationNotFound, Page,
+    Probe, ProbeResult, PutError, PutInstance, PutOutcome, PutService, RegisterError, RegisterInstance, Renewal,
+    ServiceId, ServiceNotFound, ServiceView, UpdateCustomHealth,
+};
+
+use crate::failure::{Failure, Unavailable};
+
+/// The operations of the registry. A reply means that what it says is durable, except for leases and the results of
+/// active checks, which are never stored. All of them are safe to drop at any point.
+pub trait RegistryStore: Clone + Send + Sync + 'static {
+    /// Creates a namespace.
+    fn create_namespace(
+        &self,
+        cmd: CreateNamespace,
+    ) -> impl Future<Output = Result<OperationId, Failure<CreateNamespaceError>>> + Send;
+
+    /// Deletes an empty namespace.
+    fn delete_namespace(
+        &self,
+        cmd: DeleteNamespace,
+    ) -> impl Future<Output = Result<OperationId, Failure<DeleteNamespaceError>>> + Send;
+
+    /// One namespace.
+    fn get_namespace(
+        &self,
+        id: NamespaceId,
+    ) -> impl Future<Output = Result<NamespaceView, Failure<NamespaceNotFound>>> + Send;
+
+    /// Namespaces, by id.
+    fn list_namespaces(
+        &self,
+        filters: Vec<Filter<NamespaceField>>,
+        page: Page,
+    ) -> impl Future<Output = Result<Listed<NamespaceView>, Failure<ListError>>> + Send;
+
+    /// Creates a service.
+    fn create_service(
+        &self,
+        cmd: CreateService,
+    ) -> impl Future<Output = Result<ServiceView, Failure<CreateServiceError>>> + Send;
+
+    /// Deletes a service without instances.
+    fn delete_service(
+        &self,
+        id: ServiceId,
+    ) -> impl Future<Output = Result<(), Failure<DeleteServiceError>>> + Send;
+
+    /// One service.
+    fn get_service(
+        &self,
+        id: ServiceId,
+    ) -> impl Future<Output = Result<ServiceView, Failure<ServiceNotFound>>> + Send;
+
+    /// Services, by id, of all namespaces or of those named.
+    fn list_services(
+        &self,
+        namespaces: Option<Vec<NamespaceId>>,
+        page: Page,
+    ) -> impl Future<Output = Result<Listed<ServiceView>, Failure<ListError>>> + Send;
+
+    /// Registers an instance or replaces one.
+    fn register_instance(
+        &self,
+        cmd: RegisterInstance,
+    ) -> impl Future<Output = Result<OperationId, Failure<RegisterError>>> + Send;
+
+    /// Deregisters an instance.
+    fn deregister_instance(
+        &self,
+        cmd: DeregisterInstance,
+    ) -> impl Future<Output = Result<OperationId, Failure<InstanceError>>> + Send;
+
+    /// One instance.
+    fn get_instance(
+        &self,
+        service: ServiceId,
+        instance: String,
+    ) -> impl Future<Output = Result<InstanceView, Failure<InstanceError>>> + Send;
+
+    /// Instances of a service, by id, whatever their health.
+    fn list_instances(
+        &self,
+        service: ServiceId,
+        page: Page,
+    ) -> impl Future<Output = Result<Listed<InstanceView>, Failure<ListError>>> + Send;
+
+    /// Sets the pushed health of an instance.
+    fn update_custom_health(
+        &self,
+        cmd: UpdateCustomHealth,
+    ) -> impl Future<Output = Result<(), Failure<CustomHealthError>>> + Send;
+
+    /// Finds instances by name, attributes and health.
+    fn discover_instances(
+        &self,
+        cmd: Discover,
+    ) -> impl Future<Output = Result<Discovered, Failure<DiscoverError>>> + Send;
+
+    /// The revision that [`RegistryStore::discover_instances`] would answer with.
+    fn discover_revision(
+        &self,
+        namespace: String,
+        service: String,
+    ) -> impl Future<Output = Result<u64, Failure<DiscoverError>>> + Send;
+
+    /// One operation.
+    fn get_operation(
+        &self,
+        id: OperationId,
+    ) -> impl Future<Output = Result<Operation, Failure<OperationNotFound>>> + Send;
+
+    /// Operations, latest first.
+    fn list_operations(
+        &self,
+        filters: Vec<Filter<OperationField>>,
+        page: Page,
+    ) -> impl Future<Output = Result<Listed<Operation>, Failure<ListError>>> + Send;
+
+    /// Creates a service by name, with its namespace if need be.
+    fn put_service(
+        &self,
+        cmd: PutService,
+    ) -> impl Future<Output = Result<ServiceId, Failure<PutError>>> + Send;
+
+    /// Registers, changes or renews an instance by names, creating what is missing. A renewal is not logged.
+    fn put_instance(
+        &self,
+        cmd: PutInstance,
+    ) -> impl Future<Output = Result<PutOutcome, Failure<PutError>>> + Send;
+
+    /// Removes an instance by names.
+    fn delete_instance(
+        &self,
+        name: InstanceName,
+    ) -> impl Future<Output = Result<(), Failure<NamedError>>> + Send;
+
+    /// Renews the lease of an instance. Not logged.
+    fn heartbeat(
+        &self,
+        name: InstanceName,
+    ) -> impl Future<Output = Result<Renewal, Failure<NamedError>>> + Send;
+
+    /// A service and its instances by names, for people.
+    fn show_service(
+        &self,
+        namespace: String,
+        service: String,
+    ) -> impl Future<Output = Result<(ServiceView, Vec<InstanceView>), Failure<DiscoverError>>> + Send;
+
+    /// Drops every namespace, service, instance and operation.
+    fn reset_registry(&self) -> impl Future<Output = Result<(), Unavailable>> + Send;
+
+    /// Fires after every change of instances or their health.
+    fn registry_changes(&self) -> watch::Receiver<u64>;
+
+    /// What changed after `seen` (0: everything). Resolves once all of it is durable.
+    fn changes_since(&self, seen: u64) -> impl Future<Output = Changes> + Send;
+
+    /// Hands out at most `limit` active probes that are due, and says when the next one is (steady clock).
+    fn due_probes(&self, limit: usize, seed: u64) -> (Vec<Probe>, Option<Timestamp>);
+
+    /// Reports the result of a probe.
+    fn probe_result(&self, result: ProbeResult);
+}
