@@ -1,0 +1,306 @@
+//! What all cores share: the published state, and the permits of a half-open circuit.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tsugite_base::Mono;
+
+use super::machine::Circuit;
+use super::window::Counts;
+use super::{Override, Reason, State};
+
+/// A lease lives this much longer than the call that it was given for may take.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// What the data path must know of the circuit, in one word: generation (32 bits) | reason (8) | mode (8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Published {
+    pub(super) generation: u32,
+    pub(super) reason: Reason,
+    pub(super) state: State,
+    /// Calls are let through whatever the state says.
+    pub(super) observe: bool,
+}
+
+const OBSERVE: u64 = 0x80;
+
+impl Published {
+    fn of(circuit: &Circuit) -> Published {
+        Published {
+            generation: circuit.generation(),
+            reason: circuit.reason(),
+            state: circuit.state(),
+            observe: circuit.wish().is_some_and(|w| w.what == Override::Observe),
+        }
+    }
+
+    fn pack(self) -> u64 {
+        let observe = if self.observe { OBSERVE } else { 0 };
+        u64::from(self.generation) << 32 | (self.reason as u64) << 8 | observe | self.state as u64
+    }
+
+    fn unpack(word: u64) -> Published {
+        let state = match word & 0x7f {
+            0 => State::Closed,
+            1 => State::Open,
+            2 => State::HalfOpen,
+            3 => State::ForcedOpen,
+            _ => State::Disabled,
+        };
+        Published {
+            generation: (word >> 32) as u32,
+            reason: Reason::from_code((word >> 8) as u8),
+            state,
+            observe: word & OBSERVE != 0,
+        }
+    }
+}
+
+/// The shared part: read by every call, written when the state changes.
+#[derive(Debug)]
+#[repr(align(128))]
+pub(super) struct Gate {
+    word: AtomicU64,
+    /// When the state ends, in nanoseconds; all ones if unknown.
+    until: AtomicU64,
+    /// Healthy median in nanoseconds; 0 if unknown.
+    pub(super) median: AtomicU64,
+    pub(super) slow: Duration,
+    pub(super) inflight_slow: bool,
+    pub(super) permits: Permits,
+}
+
+impl Gate {
+    pub(super) fn new(circuit: &Circuit) -> Gate {
+        let settings = circuit.settings();
+        let half_open = &settings.half_open;
+        Gate {
+            word: AtomicU64::new(Published::of(circuit).pack()),
+            until: AtomicU64::new(u64::MAX),
+            median: AtomicU64::new(0),
+            slow: settings.slow_call_duration,
+            inflight_slow: settings.inflight_slow,
+            permits: Permits::new(half_open.permits, half_open.concurrent, half_open.max_duration),
+        }
+    }
+
+    pub(super) fn read(&self) -> Published {
+        Published::unpack(self.word.load(Ordering::Acquire))
+    }
+
+    /// Time until the state ends by itself.
+    pub(super) fn remaining(&self, now: Mono) -> Option<Duration> {
+        let until = self.until.load(Ordering::Acquire);
+        (until != u64::MAX).then(|| Mono(until).since(now))
+    }
+
+    /// Shows the cores the state of `circuit`. Permits change first: whoever reads the new state finds its permits.
+    pub(super) fn publish(&self, circuit: &Circuit) {
+        self.until
+            .store(circuit.until().map_or(u64::MAX, Mono::nanos), Ordering::Release);
+        let published = Published::of(circuit);
+        if self.read() != published {
+            self.permits
+                .begin(published.generation, published.state == State::HalfOpen);
+            self.word.store(published.pack(), Ordering::Release);
+        }
+    }
+}
+
+/// Half-open permits: leases on trial calls.
+///
+/// `word` is generation (32 bits) | taken in this generation (16) | upstream now (16). The last outlives a change of
+/// generation: trial calls of an earlier phase that still run count towards `concurrent`, so at no time are more
+/// of them upstream.
+#[derive(Debug)]
+#[repr(align(128))]
+pub(super) struct Permits {
+    word: AtomicU64,
+    /// When the first permit of a generation was taken: generation (16 bits) | microseconds (48). 0: not yet.
+    first: AtomicU64,
+    /// One word for each call that can be upstream; 0 is free.
+    leases: Box<[AtomicU64]>,
+    permits: u64,
+    concurrent: u64,
+    longest: Duration,
+}
+
+/// A permit in use: a slot and what stands in it.
+///
+/// Word: start in microseconds, wrapping (36 bits) | longest life in tenths of a second (12) | generation (14) |
+/// answered (1) | marked slow (1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Lease {
+    index: u8,
+    word: u64,
+}
+
+const MARKED: u64 = 1;
+const ANSWERED: u64 = 2;
+const FLAGS: u64 = MARKED | ANSWERED;
+const LEASE_GENERATION: u64 = (1 << 14) - 1;
+const LIFE_SHIFT: u32 = 16;
+const LIFE: u64 = (1 << 12) - 1;
+const START_SHIFT: u32 = 28;
+const START: u64 = (1 << 36) - 1;
+
+/// How a lease ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// In time; `true` if it had been counted as slow.
+    InTime(bool),
+    /// It had expired and was counted as failed then.
+    Expired,
+}
+
+impl Permits {
+    fn new(permits: u16, concurrent: u16, longest: Duration) -> Permits {
+        Permits {
+            word: AtomicU64::new(0),
+            first: AtomicU64::new(0),
+            leases: (0..concurrent).map(|_| AtomicU64::new(0)).collect(),
+            permits: u64::from(permits),
+            concurrent: u64::from(concurrent),
+            longest,
+        }
+    }
+
+    fn update(&self, change: impl Fn(u64) -> Option<u64>) -> Option<u64> {
+        self.word
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, change)
+            .ok()
+    }
+
+    /// Starts a generation with all permits, or, if it is not half-open, with none.
+    fn begin(&self, generation: u32, half_open: bool) {
+        let taken = if half_open { 0 } else { self.permits };
+        self.update(|word| Some(u64::from(generation) << 32 | taken << 16 | word & 0xffff));
+    }
+
+    /// Takes a permit of `generation` for a call that may last `limit`.
+    pub(super) fn take(&self, generation: u32, now: Mono, limit: Option<Duration>) -> Option<Lease> {
+        let before = self.update(|word| {
+            let (of, taken, upstream) = ((word >> 32) as u32, word >> 16 & 0xffff, word & 0xffff);
+            let free = of == generation && taken < self.permits && upstream < self.concurrent;
+            free.then_some(word + 0x1_0001)
+        })?;
+        let micros = now.nanos() / 1000;
+        if before >> 16 & 0xffff == 0 {
+            let _ = self
+                .first
+                .fetch_update(Ordering::AcqRel, Ordering::Acquire, |first| {
+                    let stale = first >> 48 != u64::from(generation as u16);
+                    // A returned permit may make a later call the first again; the earliest start stands.
+                    stale.then_some(u64::from(generation as u16) << 48 | micros & ((1 << 48) - 1))
+                });
+        }
+        let life = limit.map_or(self.longest, |l| l.saturating_add(GRACE));
+        let tenths = u64::try_from(life.as_millis().div_ceil(100))
+            .unwrap_or(LIFE)
+            .clamp(1, LIFE);
+        let word = (micros & START) << START_SHIFT
+            | tenths << LIFE_SHIFT
+            | (u64::from(generation) & LEASE_GENERATION) << 2;
+        Some(self.settle(word))
+    }
+
+    /// Finds a free slot. There is one: a slot is freed before the call stops counting as upstream, and no more
+    /// calls are upstream than there are slots.
+    fn settle(&self, word: u64) -> Lease {
+        loop {
+            for (index, slot) in self.leases.iter().enumerate() {
+                if slot
+                    .compare_exchange(0, word, Ordering::AcqRel, Ordering::Relaxed)
+                    .is_ok()
+                {
+                    return Lease {
+                        index: index as u8,
+                        word,
+                    };
+                }
+            }
+            std::hint::spin_loop();
+        }
+    }
+
+    /// The call was answered in time: from now on it cannot be marked slow. `true` if it was already.
+    pub(super) fn answered(&self, lease: Lease) -> bool {
+        let slot = &self.leases[usize::from(lease.index)];
+        let set = |word: u64| (word & !FLAGS == lease.word).then_some(word | ANSWERED);
+        slot.fetch_update(Ordering::AcqRel, Ordering::Acquire, set)
+            .is_ok_and(|word| word & MARKED != 0)
+    }
+
+    /// Ends a lease. If it ended in time, [`Permits::release`] must follow once the outcome is counted.
+    pub(super) fn end(&self, lease: Lease) -> Ended {
+        let slot = &self.leases[usize::from(lease.index)];
+        let free = |word: u64| (word & !FLAGS == lease.word).then_some(0);
+        match slot.fetch_update(Ordering::AcqRel, Ordering::Acquire, free) {
+            Ok(word) => Ended::InTime(word & MARKED != 0),
+            Err(_) => Ended::Expired,
+        }
+    }
+
+    /// The call is no longer upstream. `returned`: it said nothing, another may have its permit.
+    pub(super) fn release(&self, generation: u32, returned: bool) {
+        self.update(|word| {
+            let again = returned && (word >> 32) as u32 == generation && word >> 16 & 0xffff > 0;
+            Some(word - 1 - if again { 0x1_0000 } else { 0 })
+        });
+    }
+
+    /// When the first permit of `generation` was taken.
+    pub(super) fn first(&self, generation: u32) -> Option<Mono> {
+        let first = self.first.load(Ordering::Acquire);
+        let of_generation = first != 0 && first >> 48 == u64::from(generation as u16);
+        of_generation.then_some(Mono((first & ((1 << 48) - 1)) * 1000))
+    }
+
+    /// Permits left to take, and calls upstream.
+    pub(super) fn left(&self) -> (u16, u16) {
+        let word = self.word.load(Ordering::Acquire);
+        (
+            (self.permits.saturating_sub(word >> 16 & 0xffff)) as u16,
+            word as u16,
+        )
+    }
+
+    /// Expires leases that are over, and marks those of `generation` that have been upstream for `slow`.
+    /// What that counts for is returned; leases of other generations are only freed.
+    pub(super) fn sweep(&self, now: Mono, generation: u32, slow: Duration, mark: bool) -> Counts {
+        let mut counts = Counts::default();
+        let slow = u64::try_from(slow.as_micros()).unwrap_or(u64::MAX);
+        for slot in &self.leases {
+            let word = slot.load(Ordering::Acquire);
+            if word == 0 {
+                continue;
+            }
+            let elapsed = (now.nanos() / 1000).wrapping_sub(word >> START_SHIFT) & START;
+            // A lease may start after the `now` of this sweep: half the circle ahead is the past of another core.
+            let elapsed = if elapsed > START / 2 { 0 } else { elapsed };
+            let current = word >> 2 & LEASE_GENERATION == u64::from(generation) & LEASE_GENERATION;
+            let swap = |next: u64| {
+                slot.compare_exchange(word, next, Ordering::AcqRel, Ordering::Relaxed)
+                    .is_ok()
+            };
+            if elapsed >= (word >> LIFE_SHIFT & LIFE) * 100_000 {
+                if swap(0) {
+                    self.release(generation, false);
+                    match (
+                        current,
+                        word & MARKED != 0,
+                        elapsed >= slow && word & ANSWERED == 0,
+                    ) {
+                        (false, ..) => {}
+                        (true, true, _) => counts.late_failure += 1,
+                        (true, false, true) => counts.slow_failure += 1,
+                        (true, false, false) => counts.failure += 1,
+                    }
+                }
+            } else if mark && current && elapsed >= slow && word & FLAGS == 0 && swap(word | MARKED) {
+                counts.marked += 1;
+            }
+        }
+        counts
+    }
+}

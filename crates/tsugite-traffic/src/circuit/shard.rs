@@ -1,0 +1,322 @@
+//! What one core writes on the request path: counters, calls in flight by the slice of time in which they
+//! started, and an estimate of the healthy median.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use tsugite_base::Mono;
+
+use super::window::Counts;
+
+/// The counters of a shard, in the order of [`Counts`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Success,
+    Failure,
+    SlowSuccess,
+    SlowFailure,
+    Overload,
+    Ignored,
+    Marked,
+    LateSuccess,
+    LateFailure,
+    LateIgnored,
+    Connect,
+}
+
+const KINDS: usize = 11;
+
+/// Refused calls, by what refused them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rejected {
+    /// By the open circuit.
+    pub open: u64,
+    /// By the half-open circuit, which had no permit left.
+    pub half_open: u64,
+    /// By an operator's override.
+    pub forced_open: u64,
+}
+
+/// Aligned so that two cores never write to the same cache line (128: processors fetch lines in pairs).
+#[derive(Debug)]
+#[repr(align(128))]
+pub(super) struct Shard {
+    /// Generation in the upper half, count in the lower: an outcome and its generation change together.
+    counts: [AtomicU64; KINDS],
+    /// Nanoseconds; 0 before the first healthy call.
+    median: AtomicU64,
+    /// Ever growing: open, half-open, forced open.
+    rejected: [AtomicU64; 3],
+    in_flight: InFlight,
+}
+
+impl Shard {
+    pub(super) fn new(slices: Slices) -> Shard {
+        Shard {
+            counts: Default::default(),
+            median: AtomicU64::new(0),
+            rejected: Default::default(),
+            in_flight: InFlight::new(slices),
+        }
+    }
+
+    /// Adds to a counter of `generation`. Dropped if the counter already belongs to a newer one.
+    pub(super) fn add(&self, kind: Kind, generation: u32, n: u32) {
+        let counter = &self.counts[kind as usize];
+        let mut word = counter.load(Relaxed);
+        loop {
+            let (of, count) = ((word >> 32) as u32, word as u32);
+            let next = if of == generation {
+                count.saturating_add(n)
+            } else if is_newer(generation, of) {
+                n
+            } else {
+                return;
+            };
+            let next = u64::from(generation) << 32 | u64::from(next);
+            match counter.compare_exchange_weak(word, next, Relaxed, Relaxed) {
+                Ok(_) => return,
+                Err(now) => word = now,
+            }
+        }
+    }
+
+    /// Takes out what was counted for `generation`.
+    pub(super) fn drain(&self, generation: u32) -> Counts {
+        let take = |kind: Kind| -> u64 {
+            let counter = &self.counts[kind as usize];
+            let mut word = counter.load(Relaxed);
+            while (word >> 32) as u32 == generation && word as u32 > 0 {
+                match counter.compare_exchange_weak(word, u64::from(generation) << 32, Relaxed, Relaxed) {
+                    Ok(_) => return u64::from(word as u32),
+                    Err(now) => word = now,
+                }
+            }
+            0
+        };
+        // `Marked` last: a call ends after it was marked, so that its mark is seen in the same tick or before.
+        Counts {
+            success: take(Kind::Success),
+            failure: take(Kind::Failure),
+            slow_success: take(Kind::SlowSuccess),
+            slow_failure: take(Kind::SlowFailure),
+            overload: take(Kind::Overload),
+            ignored: take(Kind::Ignored),
+            late_success: take(Kind::LateSuccess),
+            late_failure: take(Kind::LateFailure),
+            late_ignored: take(Kind::LateIgnored),
+            connect: take(Kind::Connect),
+            marked: take(Kind::Marked),
+        }
+    }
+
+    pub(super) fn reject(&self, which: usize) {
+        self.rejected[which].fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn rejected(&self) -> [u64; 3] {
+        [0, 1, 2].map(|which: usize| self.rejected[which].load(Relaxed))
+    }
+
+    /// Moves the estimate towards `latency` by a sixty-fourth: it settles where half of the calls are above it.
+    pub(super) fn observe_healthy(&self, latency: Duration) {
+        let latency = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX).max(1);
+        let median = self.median.load(Relaxed);
+        let step = (median / 64).max(1);
+        let next = match median {
+            0 => latency,
+            m if latency > m => m + step,
+            m if latency < m => (m - step).max(1),
+            m => m,
+        };
+        // Only this core writes; a rare lost update would change nothing that matters.
+        self.median.store(next, Relaxed);
+    }
+
+    pub(super) fn median(&self) -> Option<u64> {
+        Some(self.median.load(Relaxed)).filter(|&m| m > 0)
+    }
+
+    /// Notes a call that starts now. `None`: it cannot be followed, and counts when it ends.
+    pub(super) fn join(&self, now: Mono, generation: u32) -> Option<Slice> {
+        let (slice, overdue) = self.in_flight.join(now, generation)?;
+        if overdue > 0 {
+            self.add(Kind::Marked, generation, overdue);
+        }
+        Some(slice)
+    }
+
+    /// Notes that a call is no longer in flight; `true` if it was counted as slow before.
+    pub(super) fn leave(&self, slice: Slice) -> bool {
+        self.in_flight.leave(slice)
+    }
+
+    /// Counts as slow all calls in flight that started in slices which have wholly passed the threshold.
+    pub(super) fn sweep(&self, now: Mono, slow: Duration, generation: u32) {
+        let marked = self.in_flight.sweep(now, slow, generation);
+        if marked > 0 {
+            self.add(Kind::Marked, generation, marked);
+        }
+    }
+}
+
+/// Generations wrap; one is newer if it lies less than half the circle ahead.
+pub(super) const fn is_newer(a: u32, b: u32) -> bool {
+    (a.wrapping_sub(b) as i32) > 0
+}
+
+/// How time is cut into slices: width a power of two of nanoseconds, at most 67 ms and, where a millisecond allows,
+/// at most an eighth of the slow threshold; enough slices that one is used again only after its calls are slow.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Slices {
+    shift: u32,
+    count: usize,
+}
+
+impl Slices {
+    pub(super) fn new(slow: Duration) -> Slices {
+        let slow = u64::try_from(slow.as_nanos()).unwrap_or(u64::MAX);
+        let mut shift = 26;
+        while shift > 20 && (8 << shift) > slow {
+            shift -= 1;
+        }
+        // A threshold of minutes does not need slices of 67 ms; memory stays at most 8 KiB a core.
+        while (slow >> shift) + 2 > 1024 {
+            shift += 1;
+        }
+        let count = ((slow >> shift) + 2).next_power_of_two();
+        Slices {
+            shift,
+            count: count as usize,
+        }
+    }
+
+    /// The longest time by which a hung call is marked after it passed the threshold.
+    #[cfg(test)]
+    pub(super) const fn width(self) -> Duration {
+        Duration::from_nanos(1 << self.shift)
+    }
+}
+
+/// A call's place among the calls in flight: the tag of its slice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Slice(u64);
+
+const COUNT_BITS: u32 = 20;
+const COUNT: u64 = (1 << COUNT_BITS) - 1;
+const SWEPT: u64 = 1 << COUNT_BITS;
+const NUMBER_BITS: u32 = 27;
+const NUMBER: u64 = (1 << NUMBER_BITS) - 1;
+const TAG_SHIFT: u32 = COUNT_BITS + 1;
+
+/// Calls in flight, counted by the slice in which they started.
+///
+/// All calls of a circuit share one threshold, so the calls of a slice become slow together; no call needs a
+/// timer of its own. A slot's word: generation (16 bits) | slice number (27) | swept (1) | count (20).
+/// The tag is the first two. Whoever finds a slot of an older slice sweeps it before using it again.
+#[derive(Debug)]
+struct InFlight {
+    slices: Slices,
+    slots: Box<[AtomicU64]>,
+    /// First slice that the sweeper has not looked at.
+    next: AtomicU64,
+}
+
+impl InFlight {
+    fn new(slices: Slices) -> InFlight {
+        InFlight {
+            slices,
+            slots: (0..slices.count).map(|_| AtomicU64::new(0)).collect(),
+            next: AtomicU64::new(0),
+        }
+    }
+
+    fn slot(&self, number: u64) -> &AtomicU64 {
+        &self.slots[number as usize & (self.slots.len() - 1)]
+    }
+
+    fn join(&self, now: Mono, generation: u32) -> Option<(Slice, u32)> {
+        let number = now.nanos() >> self.slices.shift;
+        let tag = tag(generation, number);
+        let slot = self.slot(number);
+        let mut word = slot.load(Relaxed);
+        loop {
+            let (next, overdue) = if word >> TAG_SHIFT == tag {
+                if word & (SWEPT | COUNT) >= COUNT {
+                    return None;
+                }
+                (word + 1, 0)
+            } else if word & COUNT == 0 || supersedes(tag, word >> TAG_SHIFT) {
+                let same_generation = generation_of(word >> TAG_SHIFT) == generation as u16;
+                (
+                    tag << TAG_SHIFT | 1,
+                    if same_generation { (word & COUNT) as u32 } else { 0 },
+                )
+            } else {
+                return None;
+            };
+            match slot.compare_exchange_weak(word, next, Relaxed, Relaxed) {
+                Ok(_) => return Some((Slice(tag), overdue)),
+                Err(now) => word = now,
+            }
+        }
+    }
+
+    fn leave(&self, Slice(tag): Slice) -> bool {
+        let slot = self.slot(tag & NUMBER);
+        let mut word = slot.load(Relaxed);
+        while word >> TAG_SHIFT == tag && word & SWEPT == 0 {
+            match slot.compare_exchange_weak(word, word - 1, Relaxed, Relaxed) {
+                Ok(_) => return false,
+                Err(now) => word = now,
+            }
+        }
+        true
+    }
+
+    fn sweep(&self, now: Mono, slow: Duration, generation: u32) -> u32 {
+        let slow = u64::try_from(slow.as_nanos()).unwrap_or(u64::MAX);
+        let end = now.nanos().saturating_sub(slow) >> self.slices.shift;
+        let start = self
+            .next
+            .load(Relaxed)
+            .max(end.saturating_sub(self.slots.len() as u64));
+        let mut marked = 0;
+        for number in start..end {
+            marked += sweep_slot(self.slot(number), tag(generation, end));
+        }
+        self.next.store(start.max(end), Relaxed);
+        marked
+    }
+}
+
+/// Sweeps a slot if it is of the generation of `end`, and of a slice before it.
+fn sweep_slot(slot: &AtomicU64, end: u64) -> u32 {
+    let mut word = slot.load(Relaxed);
+    loop {
+        let tag = word >> TAG_SHIFT;
+        let due = generation_of(tag) == generation_of(end) && supersedes(end, tag);
+        if !due || word & COUNT == 0 {
+            return 0;
+        }
+        match slot.compare_exchange_weak(word, tag << TAG_SHIFT | SWEPT, Relaxed, Relaxed) {
+            Ok(_) => return (word & COUNT) as u32,
+            Err(now) => word = now,
+        }
+    }
+}
+
+const fn tag(generation: u32, number: u64) -> u64 {
+    (generation as u16 as u64) << NUMBER_BITS | (number & NUMBER)
+}
+
+const fn generation_of(tag: u64) -> u16 {
+    (tag >> NUMBER_BITS) as u16
+}
+
+/// Whether a call of tag `new` may take over a slot of tag `old`: its generation is newer, or equal with a later slice.
+const fn supersedes(new: u64, old: u64) -> bool {
+    let generations = generation_of(new).wrapping_sub(generation_of(old)) as i16;
+    let slices = (((new & NUMBER).wrapping_sub(old & NUMBER) & NUMBER) as i64) << (64 - NUMBER_BITS);
+    generations > 0 || (generations == 0 && slices > 0)
+}
