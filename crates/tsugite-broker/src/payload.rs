@@ -1,0 +1,208 @@
+//! The bytes of a message in the log: written once, read back when the message is received.
+//!
+//! A payload is a CRC-32C of the rest, a kind (1 sent, 2 published; frozen) and the fields in the order of
+//! [`sent`] and [`published`]. A published payload is shared by all queues that got it; what differs from
+//! queue to queue is a [`Delivery`] of fixed length in the same record.
+
+use tsugite_base::codec::{Get, Malformed, Put};
+use tsugite_base::{Timestamp, Uuid};
+
+use crate::command::{Lease, Publish, SendEntry};
+use crate::keys::{QueueId, SubscriptionKey, TopicKey};
+use crate::message::{AttributeValue, Content, Message, MessageAttribute, Notification};
+use crate::settings::{get_scope, put_scope};
+
+const SENT: u8 = 1;
+const PUBLISHED: u8 = 2;
+const WHAT: &str = "message payload";
+
+/// Appends the payload of a message sent to a queue.
+pub(crate) fn sent(out: &mut Vec<u8>, entry: &SendEntry, sender: &str, sent: Timestamp) {
+    checked(out, |out| {
+        out.put_u8(SENT);
+        put_head(out, entry.id, sent, sender, entry.trace_header.as_deref());
+        put_text(out, &entry.body, &entry.attributes);
+    });
+}
+
+/// Appends the payload of a message published to a topic.
+pub(crate) fn published(out: &mut Vec<u8>, publish: &Publish, sent: Timestamp) {
+    checked(out, |out| {
+        out.put_u8(PUBLISHED);
+        put_head(
+            out,
+            publish.id,
+            sent,
+            &publish.sender,
+            publish.trace_header.as_deref(),
+        );
+        put_scope(out, &publish.topic.scope);
+        out.put_str(&publish.topic.name);
+        out.put_option(publish.subject.as_deref(), |out, s| out.put_str(s));
+        put_text(out, &publish.message, &publish.attributes);
+    });
+}
+
+/// Writes a checksum of what `write` appends, and then that.
+fn checked(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    let start = out.len();
+    out.put_u32(0);
+    write(out);
+    let sum = crc32c::crc32c(&out[start + 4..]);
+    out[start..start + 4].copy_from_slice(&sum.to_le_bytes());
+}
+
+fn verified<'a>(bytes: &'a [u8], what: &'static str) -> Result<Get<'a>, Malformed> {
+    let mut get = Get::new(bytes);
+    let sum = get.u32(what)?;
+    if sum != crc32c::crc32c(&bytes[4..]) {
+        return Err(Malformed { what });
+    }
+    Ok(get)
+}
+
+fn put_head(out: &mut Vec<u8>, id: Uuid, sent: Timestamp, sender: &str, trace: Option<&str>) {
+    out.extend_from_slice(&id.0);
+    out.put_time(sent);
+    out.put_str(sender);
+    out.put_option(trace, |out, trace| out.put_str(trace));
+}
+
+fn put_text(out: &mut Vec<u8>, text: &str, attributes: &[MessageAttribute]) {
+    out.put_str(text);
+    out.put_u32(attributes.len() as u32);
+    for attribute in attributes {
+        out.put_str(&attribute.name);
+        out.put_str(&attribute.data_type);
+        out.put_u8(u8::from(matches!(attribute.value, AttributeValue::Binary(_))));
+        out.put_bytes(attribute.value.as_bytes());
+    }
+}
+
+fn get_text(get: &mut Get<'_>) -> Result<(String, Vec<MessageAttribute>), Malformed> {
+    let text = get.str(WHAT)?.to_owned();
+    let mut attributes = Vec::new();
+    for _ in 0..get.u32(WHAT)? {
+        attributes.push(MessageAttribute {
+            name: get.str(WHAT)?.to_owned(),
+            data_type: get.str(WHAT)?.to_owned(),
+            value: match get.u8(WHAT)? {
+                0 => AttributeValue::Text(get.str(WHAT)?.to_owned()),
+                1 => AttributeValue::Binary(get.bytes(WHAT)?.to_vec()),
+                _ => return Err(Malformed { what: WHAT }),
+            },
+        });
+    }
+    Ok((text, attributes))
+}
+
+/// How one queue gets a published message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// The queue.
+    pub queue: QueueId,
+    /// The subscription.
+    pub subscription: Uuid,
+    /// Without the envelope.
+    pub raw: bool,
+}
+
+impl Delivery {
+    /// Bytes of every encoded delivery.
+    pub(crate) const LEN: usize = 25;
+
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        checked(out, |out| {
+            out.put_u32(self.queue.0);
+            out.extend_from_slice(&self.subscription.0);
+            out.put_u8(u8::from(self.raw));
+        });
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Delivery, Malformed> {
+        const WHAT: &str = "delivery of a published message";
+        let mut get = verified(bytes, WHAT)?;
+        let delivery = Delivery {
+            queue: QueueId(get.u32(WHAT)?),
+            subscription: Uuid(get.bytes16(WHAT)?),
+            raw: get.u8(WHAT)? != 0,
+        };
+        get.end(WHAT)?;
+        Ok(delivery)
+    }
+
+    /// The message id in this queue: as random as the publish, different in each queue.
+    fn message_id(&self, publish: Uuid) -> Uuid {
+        Uuid::v4(std::array::from_fn(|i| publish.0[i] ^ self.subscription.0[i]))
+    }
+}
+
+impl Message {
+    /// Puts a leased message together with the bytes at its places.
+    ///
+    /// # Errors
+    /// The bytes are not those that were written.
+    pub fn read(lease: Lease, payload: &[u8], delivery: Option<&[u8]>) -> Result<Message, Malformed> {
+        let mut get = verified(payload, WHAT)?;
+        let kind = get.u8(WHAT)?;
+        let id = Uuid(get.bytes16(WHAT)?);
+        let sent = get.time(WHAT)?;
+        let sender = get.str(WHAT)?.to_owned();
+        let trace_header = get.option(WHAT, |get| Ok(get.str(WHAT)?.to_owned()))?;
+        let (id, content) = match (kind, delivery) {
+            (SENT, None) => {
+                let (body, attributes) = get_text(&mut get)?;
+                (id, Content::Plain { body, attributes })
+            }
+            (PUBLISHED, Some(delivery)) => {
+                let delivery = Delivery::decode(delivery)?;
+                (
+                    delivery.message_id(id),
+                    notification(&mut get, id, sent, delivery)?,
+                )
+            }
+            _ => return Err(Malformed { what: WHAT }),
+        };
+        get.end(WHAT)?;
+        Ok(Message {
+            id,
+            handle: lease.handle,
+            sender,
+            sent,
+            receive_count: lease.receive_count,
+            first_received: lease.first_received,
+            trace_header,
+            dead_letter_source: lease.dead_letter_source,
+            content,
+        })
+    }
+}
+
+fn notification(
+    get: &mut Get<'_>,
+    id: Uuid,
+    published: Timestamp,
+    delivery: Delivery,
+) -> Result<Content, Malformed> {
+    let topic = TopicKey::new(get_scope(get)?, get.str(WHAT)?);
+    let subject = get.option(WHAT, |get| Ok(get.str(WHAT)?.to_owned()))?;
+    let (message, attributes) = get_text(get)?;
+    if delivery.raw {
+        return Ok(Content::Plain {
+            body: message,
+            attributes,
+        });
+    }
+    Ok(Content::Enveloped(Box::new(Notification {
+        id,
+        subscription: SubscriptionKey {
+            topic: topic.clone(),
+            id: delivery.subscription,
+        },
+        topic,
+        subject,
+        message,
+        published,
+        attributes,
+    })))
+}

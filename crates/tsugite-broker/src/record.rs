@@ -1,0 +1,384 @@
+//! What the broker writes to the log. Kind numbers and field orders are frozen once released.
+//!
+//! | kind | record | fields after the kind and the time |
+//! |---|---|---|
+//! | 1 | [`Change::CreateQueue`] | number u32, key, created, settings |
+//! | 2 | [`Change::SetQueueAttributes`] | number u32, changed, settings |
+//! | 3 | [`Change::DeleteQueue`] | number u32 |
+//! | 4 | [`Change::PurgeQueue`] | number u32 |
+//! | 5 | [`Change::Send`] | number u32, count u32, count × (delay u32 ms, length u32), payloads to the end |
+//! | 6 | [`Change::Receive`] | number u32, wall, timeout u32 ms, leases u32 × u64, target u32, moves u32 × u64 |
+//! | 7 | [`Change::Delete`] | number u32, u32 × u64 |
+//! | 8 | [`Change::ChangeVisibility`] | number u32, count u32, count × (seq u64, timeout u32 ms) |
+//! | 9 | [`Change::CreateTopic`] | key |
+//! | 10 | [`Change::DeleteTopic`] | key |
+//! | 11 | [`Change::Subscribe`] | key, subscription 16 bytes, queue key, raw u8 |
+//! | 12 | [`Change::Unsubscribe`] | key, subscription 16 bytes |
+//! | 13 | [`Change::Publish`] | count u32, count × delivery (25 bytes), payload to the end |
+//! | 14 | [`Change::Reset`] | |
+//!
+//! Payloads end their record, so that their place follows from the record's end and their lengths.
+
+use tsugite_base::codec::{Get, Malformed, Put};
+use tsugite_base::{Timestamp, Uuid};
+
+use crate::keys::{QueueId, QueueKey, TopicKey};
+use crate::payload::Delivery;
+use crate::settings::{QueueSettings, get_queue, get_scope, put_queue, put_scope};
+
+/// One durable fact. `at` is the machine's time: timers due by then fire before the record is applied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// When it was decided, in the machine's time.
+    pub at: Timestamp,
+    /// What was decided.
+    pub change: Change,
+}
+
+/// What a record changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    missing_docs,
+    reason = "the table above and the commands of the same names explain the fields"
+)]
+pub enum Change {
+    CreateQueue {
+        queue: QueueId,
+        key: QueueKey,
+        created: Timestamp,
+        settings: Box<QueueSettings>,
+    },
+    SetQueueAttributes {
+        queue: QueueId,
+        changed: Timestamp,
+        settings: Box<QueueSettings>,
+    },
+    DeleteQueue {
+        queue: QueueId,
+    },
+    PurgeQueue {
+        queue: QueueId,
+    },
+    Send {
+        queue: QueueId,
+        entries: Vec<Sent>,
+        payloads: Vec<u8>,
+    },
+    Receive {
+        queue: QueueId,
+        wall: Timestamp,
+        timeout_ms: u32,
+        leases: Vec<u64>,
+        moves: Vec<u64>,
+        target: QueueId,
+    },
+    Delete {
+        queue: QueueId,
+        seqs: Vec<u64>,
+    },
+    ChangeVisibility {
+        queue: QueueId,
+        changes: Vec<(u64, u32)>,
+    },
+    CreateTopic {
+        topic: TopicKey,
+    },
+    DeleteTopic {
+        topic: TopicKey,
+    },
+    Subscribe {
+        topic: TopicKey,
+        subscription: Uuid,
+        queue: QueueKey,
+        raw: bool,
+    },
+    Unsubscribe {
+        topic: TopicKey,
+        subscription: Uuid,
+    },
+    Publish {
+        deliveries: Vec<Delivery>,
+        payload: Vec<u8>,
+    },
+    Reset,
+}
+
+/// One message of a send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// Milliseconds until it can be received for the first time.
+    pub delay_ms: u32,
+    /// Bytes of its payload.
+    pub len: u32,
+}
+
+const WHAT: &str = "broker record";
+
+impl Record {
+    /// Appends the record's bytes.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        out.put_u8(self.change.kind());
+        out.put_time(self.at);
+        self.change.encode(out);
+    }
+
+    /// Reads a record back.
+    ///
+    /// # Errors
+    /// The bytes are not those of a record of this version.
+    pub fn decode(bytes: &[u8]) -> Result<Record, Malformed> {
+        let mut get = Get::new(bytes);
+        let kind = get.u8(WHAT)?;
+        let at = get.time(WHAT)?;
+        let change = match kind {
+            1..=4 | 9..=12 | 14 => decode_admin(kind, &mut get)?,
+            5..=8 | 13 => decode_message(kind, &mut get)?,
+            _ => {
+                return Err(Malformed {
+                    what: "broker record kind",
+                });
+            }
+        };
+        get.end(WHAT)?;
+        Ok(Record { at, change })
+    }
+
+    /// Whether the record makes the store grow by more than a few bytes; a full disk refuses those only.
+    pub fn grows(&self) -> bool {
+        !matches!(
+            self.change,
+            Change::DeleteQueue { .. }
+                | Change::PurgeQueue { .. }
+                | Change::Receive { .. }
+                | Change::Delete { .. }
+                | Change::ChangeVisibility { .. }
+                | Change::DeleteTopic { .. }
+                | Change::Unsubscribe { .. }
+                | Change::Reset
+        )
+    }
+}
+
+impl Change {
+    fn kind(&self) -> u8 {
+        match self {
+            Change::CreateQueue { .. } => 1,
+            Change::SetQueueAttributes { .. } => 2,
+            Change::DeleteQueue { .. } => 3,
+            Change::PurgeQueue { .. } => 4,
+            Change::Send { .. } => 5,
+            Change::Receive { .. } => 6,
+            Change::Delete { .. } => 7,
+            Change::ChangeVisibility { .. } => 8,
+            Change::CreateTopic { .. } => 9,
+            Change::DeleteTopic { .. } => 10,
+            Change::Subscribe { .. } => 11,
+            Change::Unsubscribe { .. } => 12,
+            Change::Publish { .. } => 13,
+            Change::Reset => 14,
+        }
+    }
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Change::CreateQueue {
+                queue,
+                key,
+                created,
+                settings,
+            } => {
+                out.put_u32(queue.0);
+                put_queue(out, key);
+                out.put_time(*created);
+                settings.encode(out);
+            }
+            Change::SetQueueAttributes {
+                queue,
+                changed,
+                settings,
+            } => {
+                out.put_u32(queue.0);
+                out.put_time(*changed);
+                settings.encode(out);
+            }
+            Change::DeleteQueue { queue } | Change::PurgeQueue { queue } => out.put_u32(queue.0),
+            Change::Send {
+                queue,
+                entries,
+                payloads,
+            } => {
+                out.put_u32(queue.0);
+                out.put_u32(entries.len() as u32);
+                for entry in entries {
+                    out.put_u32(entry.delay_ms);
+                    out.put_u32(entry.len);
+                }
+                out.extend_from_slice(payloads);
+            }
+            Change::Receive {
+                queue,
+                wall,
+                timeout_ms,
+                leases,
+                moves,
+                target,
+            } => {
+                out.put_u32(queue.0);
+                out.put_time(*wall);
+                out.put_u32(*timeout_ms);
+                put_seqs(out, leases);
+                out.put_u32(target.0);
+                put_seqs(out, moves);
+            }
+            Change::Delete { queue, seqs } => {
+                out.put_u32(queue.0);
+                put_seqs(out, seqs);
+            }
+            Change::ChangeVisibility { queue, changes } => {
+                out.put_u32(queue.0);
+                out.put_u32(changes.len() as u32);
+                for (seq, timeout_ms) in changes {
+                    out.put_u64(*seq);
+                    out.put_u32(*timeout_ms);
+                }
+            }
+            Change::CreateTopic { topic } | Change::DeleteTopic { topic } => put_topic(out, topic),
+            Change::Subscribe {
+                topic,
+                subscription,
+                queue,
+                raw,
+            } => {
+                put_topic(out, topic);
+                out.extend_from_slice(&subscription.0);
+                put_queue(out, queue);
+                out.put_u8(u8::from(*raw));
+            }
+            Change::Unsubscribe { topic, subscription } => {
+                put_topic(out, topic);
+                out.extend_from_slice(&subscription.0);
+            }
+            Change::Publish { deliveries, payload } => {
+                out.put_u32(deliveries.len() as u32);
+                deliveries.iter().for_each(|d| d.encode(out));
+                out.extend_from_slice(payload);
+            }
+            Change::Reset => {}
+        }
+    }
+}
+
+fn decode_admin(kind: u8, get: &mut Get<'_>) -> Result<Change, Malformed> {
+    Ok(match kind {
+        1 => Change::CreateQueue {
+            queue: QueueId(get.u32(WHAT)?),
+            key: get_queue(get)?,
+            created: get.time(WHAT)?,
+            settings: Box::new(QueueSettings::decode(get)?),
+        },
+        2 => Change::SetQueueAttributes {
+            queue: QueueId(get.u32(WHAT)?),
+            changed: get.time(WHAT)?,
+            settings: Box::new(QueueSettings::decode(get)?),
+        },
+        3 => Change::DeleteQueue {
+            queue: QueueId(get.u32(WHAT)?),
+        },
+        4 => Change::PurgeQueue {
+            queue: QueueId(get.u32(WHAT)?),
+        },
+        9 => Change::CreateTopic {
+            topic: get_topic(get)?,
+        },
+        10 => Change::DeleteTopic {
+            topic: get_topic(get)?,
+        },
+        11 => Change::Subscribe {
+            topic: get_topic(get)?,
+            subscription: Uuid(get.bytes16(WHAT)?),
+            queue: get_queue(get)?,
+            raw: get.u8(WHAT)? != 0,
+        },
+        12 => Change::Unsubscribe {
+            topic: get_topic(get)?,
+            subscription: Uuid(get.bytes16(WHAT)?),
+        },
+        _ => Change::Reset,
+    })
+}
+
+fn decode_message(kind: u8, get: &mut Get<'_>) -> Result<Change, Malformed> {
+    if kind == 13 {
+        let mut deliveries = Vec::new();
+        for _ in 0..get.u32(WHAT)? {
+            deliveries.push(Delivery::decode(get.take(Delivery::LEN, WHAT)?)?);
+        }
+        let payload = get.take(get.remaining(), WHAT)?.to_vec();
+        return Ok(Change::Publish { deliveries, payload });
+    }
+    let queue = QueueId(get.u32(WHAT)?);
+    Ok(match kind {
+        5 => {
+            let mut entries = Vec::new();
+            for _ in 0..get.u32(WHAT)? {
+                entries.push(Sent {
+                    delay_ms: get.u32(WHAT)?,
+                    len: get.u32(WHAT)?,
+                });
+            }
+            let payloads = get.take(get.remaining(), WHAT)?.to_vec();
+            let lengths = entries.iter().map(|e| e.len as usize).sum::<usize>();
+            if lengths != payloads.len() {
+                return Err(Malformed {
+                    what: "lengths of a send",
+                });
+            }
+            Change::Send {
+                queue,
+                entries,
+                payloads,
+            }
+        }
+        6 => Change::Receive {
+            queue,
+            wall: get.time(WHAT)?,
+            timeout_ms: get.u32(WHAT)?,
+            leases: get_seqs(get)?,
+            target: QueueId(get.u32(WHAT)?),
+            moves: get_seqs(get)?,
+        },
+        7 => Change::Delete {
+            queue,
+            seqs: get_seqs(get)?,
+        },
+        _ => {
+            let mut changes = Vec::new();
+            for _ in 0..get.u32(WHAT)? {
+                changes.push((get.u64(WHAT)?, get.u32(WHAT)?));
+            }
+            Change::ChangeVisibility { queue, changes }
+        }
+    })
+}
+
+fn put_seqs(out: &mut Vec<u8>, seqs: &[u64]) {
+    out.put_u32(seqs.len() as u32);
+    seqs.iter().for_each(|seq| out.put_u64(*seq));
+}
+
+fn get_seqs(get: &mut Get<'_>) -> Result<Vec<u64>, Malformed> {
+    let mut seqs = Vec::new();
+    for _ in 0..get.u32(WHAT)? {
+        seqs.push(get.u64(WHAT)?);
+    }
+    Ok(seqs)
+}
+
+pub(crate) fn put_topic(out: &mut Vec<u8>, topic: &TopicKey) {
+    put_scope(out, &topic.scope);
+    out.put_str(&topic.name);
+}
+
+pub(crate) fn get_topic(get: &mut Get<'_>) -> Result<TopicKey, Malformed> {
+    Ok(TopicKey::new(get_scope(get)?, get.str(WHAT)?))
+}
