@@ -12,6 +12,8 @@ pub struct Context {
     pub base_url: String,
     /// Identity of this request, in every answer.
     pub request_id: Uuid,
+    /// `X-Amzn-Trace-Id` of the request, which messages inherit that bring none of their own.
+    pub trace_header: Option<String>,
 }
 
 /// The parts of a credential scope `<access key>/<date>/<region>/<service>/aws4_request`.

@@ -34,7 +34,7 @@ pub struct Notification<'a> {
 
 impl Notification<'_> {
     /// The envelope, members in the order in which AWS writes them.
-    pub fn to_json(&self) -> Vec<u8> {
+    pub fn to_json(&self) -> String {
         let mut out = Vec::with_capacity(512 + self.message.len());
         let mut json = JsonWriter::new(&mut out);
         json.begin();
@@ -65,7 +65,8 @@ impl Notification<'_> {
             json.end();
         }
         json.end();
-        out
+        // Only text was written, so nothing is lost here.
+        String::from_utf8(out).unwrap_or_default()
     }
 }
 
@@ -97,7 +98,7 @@ mod tests {
             ],
         };
         assert_eq!(
-            String::from_utf8(notification.to_json()).unwrap(),
+            notification.to_json(),
             concat!(
                 r#"{"Type":"Notification","MessageId":"11111111-1111-1111-1111-111111111111","#,
                 r#""TopicArn":"arn:aws:sns:us-east-1:000000000000:orders","Subject":"new \"order\"","#,

@@ -112,7 +112,7 @@ impl AwsError {
         )
     }
 
-    /// An action that no service of this port has.
+    /// An action of the JSON protocols that this port does not know.
     pub fn unknown_operation(action: &str) -> AwsError {
         AwsError::sender(
             "UnknownOperationException",
@@ -122,13 +122,29 @@ impl AwsError {
         )
     }
 
-    /// An action that the service has at AWS and that Tsugite does not support yet.
+    /// An action of the Query protocol that this port does not know.
+    pub fn invalid_action(service: &str, action: &str) -> AwsError {
+        AwsError::bad_request(
+            "InvalidAction",
+            format!("The action {} is not valid for {service}.", shorten(action)),
+        )
+    }
+
+    /// An action of the JSON protocols that the service has at AWS and that Tsugite does not support yet.
     pub fn unsupported(service: &str, action: &str) -> AwsError {
         AwsError::sender(
             "UnknownOperationException",
             "InvalidAction",
             404,
-            format!("The {service} operation {action} is not supported yet; docs list what is."),
+            format!("The {service} operation {action} is not supported yet."),
+        )
+    }
+
+    /// An action of the Query protocol that the service has at AWS and that Tsugite does not support yet.
+    pub fn unsupported_action(service: &str, action: &str) -> AwsError {
+        AwsError::bad_request(
+            "InvalidAction",
+            format!("The {service} action {action} is not supported yet."),
         )
     }
 

@@ -1,0 +1,219 @@
+//! One connection: HTTP/1.1 by hyper, and a watchdog for peers that send or read too slowly.
+//!
+//! hyper's own header timeout also ends idle keep-alive connections and arms a timer per request. Ours arms one only
+//! when a head stays incomplete, and a coarse one for idleness.
+
+use std::cell::Cell;
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tsugite_base::limits;
+
+/// From the first byte of a request head to its last.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// Between two requests, and for a peer that does not read its answer.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
+/// Pause after a failed accept, for want of file descriptors mostly.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Answers one request.
+pub(super) trait Service: 'static {
+    /// The answer; dropped unfinished when the peer goes away.
+    fn call(self: Arc<Self>, request: Request<Incoming>) -> impl Future<Output = Response<Full<Bytes>>>;
+}
+
+/// Accepts connections until `stop` turns true, then lets the requests under way finish. Must run inside a
+/// `LocalSet`; drop the future to cut what does not finish in time.
+pub(super) async fn accept<S: Service>(
+    listener: TcpListener,
+    service: Arc<S>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            Some(_) = connections.join_next(), if !connections.is_empty() => continue,
+            _ = stop.wait_for(|stop| *stop) => break,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                connections.spawn_local(serve(stream, service.clone(), stop.clone()));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the AWS port cannot accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    drop(listener);
+    while connections.join_next().await.is_some() {}
+}
+
+async fn serve<S: Service>(stream: TcpStream, service: Arc<S>, mut stop: watch::Receiver<bool>) {
+    // A failure only means a peer that waits 40 ms longer.
+    let _ = stream.set_nodelay(true);
+    let phase = Rc::new(Cell::new(Phase::Head(Instant::now())));
+    let io = TokioIo::new(Watched {
+        stream,
+        phase: phase.clone(),
+    });
+    let phase_of_calls = phase.clone();
+    let calls = service_fn(move |request| {
+        phase_of_calls.set(Phase::Busy);
+        let (answer, phase) = (service.clone().call(request), phase_of_calls.clone());
+        async move {
+            let response = answer.await;
+            phase.set(Phase::Idle(Instant::now()));
+            Ok::<_, Infallible>(response)
+        }
+    });
+    let mut connection = pin!(
+        http1::Builder::new()
+            .half_close(false)
+            .header_read_timeout(None)
+            .max_headers(limits::HEADERS)
+            .max_buf_size(limits::HEADER_BYTES)
+            .serve_connection(io, calls)
+    );
+    let mut watchdog = pin!(Watchdog::new(phase));
+    let mut stopping = false;
+    loop {
+        tokio::select! {
+            biased;
+            // Errors here are peers that left or never spoke HTTP: hyper has answered what can be answered.
+            _ = connection.as_mut() => return,
+            () = watchdog.as_mut() => return,
+            _ = stop.wait_for(|stop| *stop), if !stopping => {
+                stopping = true;
+                connection.as_mut().graceful_shutdown();
+            }
+        }
+    }
+}
+
+/// What the connection is waiting for.
+#[derive(Clone, Copy)]
+enum Phase {
+    /// The rest of a request head, since then.
+    Head(Instant),
+    /// Us.
+    Busy,
+    /// The next request, or the peer to read the answer, since then.
+    Idle(Instant),
+}
+
+impl Phase {
+    fn deadline(self) -> Option<Instant> {
+        match self {
+            Phase::Head(since) => Some(since + HEAD_TIMEOUT),
+            Phase::Busy => None,
+            Phase::Idle(since) => Some(since + IDLE_TIMEOUT),
+        }
+    }
+}
+
+/// Completes when the peer was too slow. Polled after the connection, so that a whole head never shows as a partial one.
+struct Watchdog {
+    phase: Rc<Cell<Phase>>,
+    sleep: Pin<Box<tokio::time::Sleep>>,
+}
+
+impl Watchdog {
+    fn new(phase: Rc<Cell<Phase>>) -> Watchdog {
+        Watchdog {
+            phase,
+            sleep: Box::pin(tokio::time::sleep(HEAD_TIMEOUT)),
+        }
+    }
+}
+
+impl Future for Watchdog {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let deadline = self.phase.get().deadline();
+            if let Some(deadline) = deadline.filter(|&deadline| deadline < self.sleep.deadline()) {
+                self.sleep.as_mut().reset(deadline);
+            }
+            if self.sleep.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            let now = Instant::now();
+            match deadline {
+                Some(deadline) if deadline <= now => return Poll::Ready(()),
+                Some(deadline) => self.sleep.as_mut().reset(deadline),
+                None => self.sleep.as_mut().reset(now + IDLE_TIMEOUT),
+            }
+        }
+    }
+}
+
+/// The stream, noting when a head begins to arrive.
+struct Watched {
+    stream: TcpStream,
+    phase: Rc<Cell<Phase>>,
+}
+
+impl AsyncRead for Watched {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        let before = buf.filled().len();
+        let result = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if let (Phase::Idle(_), true) = (self.phase.get(), buf.filled().len() > before) {
+            self.phase.set(Phase::Head(Instant::now()));
+        }
+        result
+    }
+}
+
+impl AsyncWrite for Watched {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[std::io::IoSlice<'_>],
+    ) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}

@@ -1,0 +1,303 @@
+//! One request: who asks, for what, in which protocol; then the endpoint, then the answer.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, header, request};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tsugite_aws::context::Credential;
+use tsugite_aws::{AwsError, Context, Dialect, Fields, Form, xml};
+use tsugite_base::names::Scope;
+use tsugite_base::{Uuid, World};
+use tsugite_engine::{Messaging, RegistryStore};
+
+use super::guard::{self, Guard};
+use super::metrics::{ActionMetrics, Metrics};
+use super::reply::{self, Protocol};
+use super::{body, connection, sns, sqs, sts};
+use crate::cloudmap;
+
+/// What the operator decides about the door.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// The account and region of requests that name none.
+    pub scope: Scope,
+    /// Host (and port) in URLs; the request's own `Host` if absent.
+    pub host: Option<String>,
+    /// Whether any `Host` is served, because the operator listens beyond loopback without authentication.
+    pub any_host: bool,
+}
+
+/// The door: settings and counters that all threads share, and the store behind it.
+pub struct AwsDoor<S> {
+    store: S,
+    world: World,
+    settings: Settings,
+    guard: Guard,
+    metrics: Metrics,
+}
+
+impl<S: Messaging + RegistryStore> AwsDoor<S> {
+    /// A door to `store`.
+    pub fn new(store: S, world: World, settings: Settings) -> AwsDoor<S> {
+        let hosts = settings.host.as_deref().map(guard::host_of);
+        let guard = Guard {
+            hosts: hosts.map(str::to_ascii_lowercase).into_iter().collect(),
+            any_host: settings.any_host,
+        };
+        AwsDoor {
+            store,
+            world,
+            settings,
+            guard,
+            metrics: Metrics::new(),
+        }
+    }
+
+    /// What was counted since the start.
+    pub fn metrics(&self) -> Vec<ActionMetrics> {
+        self.metrics.snapshot()
+    }
+}
+
+/// Serves the door on one listener until `stop` turns true and the requests under way are answered; long polls end
+/// with an empty answer then. Must run inside a `LocalSet`; drop the future to cut what does not finish in time.
+pub async fn serve<S: Messaging + RegistryStore>(
+    listener: TcpListener,
+    door: Arc<AwsDoor<S>>,
+    stop: watch::Receiver<bool>,
+) {
+    let service = Arc::new(Served {
+        door,
+        stop: stop.clone(),
+    });
+    connection::accept(listener, service, stop).await;
+}
+
+struct Served<S> {
+    door: Arc<AwsDoor<S>>,
+    stop: watch::Receiver<bool>,
+}
+
+impl<S: Messaging + RegistryStore> connection::Service for Served<S> {
+    async fn call(self: Arc<Self>, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let door = &self.door;
+        let started = door.world.mono();
+        let request_id = door.world.uuid();
+        let (head, body) = request.into_parts();
+        let target = head
+            .headers
+            .get("x-amz-target")
+            .map(|target| target.to_str().unwrap_or("(not text)"));
+        let answered = match target {
+            Some(target) => self.json(&head, target, body, request_id).await,
+            None => self.query(&head, body, request_id).await,
+        };
+        let response = reply::response(answered.protocol, request_id, answered.outcome);
+        let took = door.world.mono().since(started);
+        let status = response.status().as_u16();
+        door.metrics
+            .count(answered.service, &answered.action, status, took);
+        response
+    }
+}
+
+/// An answer with what it answers, for the counters.
+struct Answered {
+    service: &'static str,
+    action: String,
+    protocol: Protocol,
+    outcome: Result<Vec<u8>, AwsError>,
+}
+
+impl<S: Messaging + RegistryStore> Served<S> {
+    /// Answers a request of AWS JSON: `X-Amz-Target: <service>.<action>`.
+    async fn json(&self, head: &request::Parts, target: &str, body: Incoming, id: Uuid) -> Answered {
+        let (prefix, action) = target.split_once('.').unwrap_or(("", target));
+        let (service, dialect) = match prefix {
+            "AmazonSQS" => ("sqs", Dialect::SQS),
+            "Route53AutoNaming_v20170314" => ("servicediscovery", Dialect::CLOUD_MAP),
+            _ => ("none", Dialect::UNKNOWN),
+        };
+        Answered {
+            service,
+            action: action.to_owned(),
+            protocol: Protocol::Json(dialect),
+            outcome: self.json_outcome(head, (service, target, action), body, id).await,
+        }
+    }
+
+    async fn json_outcome(
+        &self,
+        head: &request::Parts,
+        (service, target, action): (&str, &str, &str),
+        body: Incoming,
+        id: Uuid,
+    ) -> Result<Vec<u8>, AwsError> {
+        self.door.guard.check(&head.uri, &head.headers)?;
+        if head.method != Method::POST {
+            return Err(wrong_method(&head.method, "POST"));
+        }
+        let body = body::read(body, head.headers.contains_key(header::EXPECT)).await?;
+        let context = self.context(&head.headers, None, id);
+        match service {
+            "sqs" => {
+                let call = sqs::Call {
+                    store: &self.door.store,
+                    world: &self.door.world,
+                    context: &context,
+                    stop: self.stop.clone(),
+                    fields: Fields::parse(&body)?,
+                };
+                sqs::handle(action, call).await
+            }
+            "servicediscovery" => {
+                cloudmap::handle(&self.door.store, &self.door.world, action, &body, &context).await
+            }
+            _ => Err(AwsError::unknown_operation(target)),
+        }
+    }
+
+    /// Answers a request of the Query protocol: a form in the query string, the body or both.
+    async fn query(&self, head: &request::Parts, body: Incoming, id: Uuid) -> Answered {
+        let mut answered = Answered {
+            service: "none",
+            action: String::new(),
+            protocol: Protocol::Query(sns::NAMESPACE),
+            outcome: Ok(Vec::new()),
+        };
+        answered.outcome = self.query_outcome(head, body, id, &mut answered).await;
+        answered
+    }
+
+    async fn query_outcome(
+        &self,
+        head: &request::Parts,
+        body: Incoming,
+        id: Uuid,
+        answered: &mut Answered,
+    ) -> Result<Vec<u8>, AwsError> {
+        self.door.guard.check(&head.uri, &head.headers)?;
+        if head.method != Method::POST && head.method != Method::GET {
+            return Err(wrong_method(&head.method, "GET or POST"));
+        }
+        let body = body::read(body, head.headers.contains_key(header::EXPECT)).await?;
+        let query = head.uri.query().unwrap_or_default();
+        let mut form = Form::parse(query.as_bytes())?;
+        if !content_type(&head.headers).starts_with("application/x-amz-json") {
+            form.extend(&body)?;
+        }
+        let context = self.context(&head.headers, form.get("X-Amz-Credential"), id);
+        let action = form.get("Action").unwrap_or_default();
+        action.clone_into(&mut answered.action);
+        let credential = credential_of(&head.headers, form.get("X-Amz-Credential"));
+        answered.service = service_of(&form, credential, head.uri.path());
+        if action.is_empty() {
+            return Err(no_action(head));
+        }
+        let result = match answered.service {
+            "sns" => {
+                let call = sns::Call {
+                    store: &self.door.store,
+                    world: &self.door.world,
+                    context: &context,
+                    form: &form,
+                };
+                sns::handle(action, call).await?
+            }
+            "sts" => {
+                answered.protocol = Protocol::Query(sts::NAMESPACE);
+                Some(sts::handle(action, &context)?)
+            }
+            "sqs" => {
+                answered.protocol = Protocol::Query(sqs::NAMESPACE);
+                return Err(sqs::no_query_protocol(action));
+            }
+            _ => return Err(AwsError::invalid_action("any service of this port", action)),
+        };
+        let Protocol::Query(namespace) = answered.protocol else {
+            return Ok(Vec::new());
+        };
+        Ok(xml::response(action, namespace, result.as_deref(), id).into_bytes())
+    }
+
+    fn context(&self, headers: &HeaderMap, presigned: Option<&str>, request_id: Uuid) -> Context {
+        let settings = &self.door.settings;
+        let credential = credential_of(headers, presigned);
+        let account = credential.and_then(|c| c.account());
+        let host = settings.host.as_deref().or_else(|| text(headers, &header::HOST));
+        Context {
+            scope: Scope {
+                account: account.unwrap_or(&settings.scope.account).to_owned(),
+                region: credential
+                    .map_or(settings.scope.region.as_str(), |c| c.region)
+                    .to_owned(),
+            },
+            base_url: format!("http://{}", host.unwrap_or("localhost")),
+            request_id,
+            trace_header: headers
+                .get("x-amzn-trace-id")
+                .and_then(|value| value.to_str().ok())
+                .map(str::to_owned),
+        }
+    }
+}
+
+/// The service that a Query request means: by its version, its signature, its path, or an action that only one has.
+fn service_of(form: &Form<'_>, credential: Option<Credential<'_>>, path: &str) -> &'static str {
+    match form.get("Version") {
+        Some("2010-03-31") => return "sns",
+        Some("2012-11-05") => return "sqs",
+        Some("2011-06-15") => return "sts",
+        _ => {}
+    }
+    match credential.map(|credential| credential.service) {
+        Some("sns") => return "sns",
+        Some("sqs") => return "sqs",
+        Some("sts") => return "sts",
+        _ => {}
+    }
+    match form.get("Action") {
+        _ if sqs::is_queue_path(path) => "sqs",
+        Some("GetCallerIdentity") => "sts",
+        Some("Publish" | "Subscribe" | "Unsubscribe" | "CreateTopic" | "DeleteTopic" | "ListTopics") => "sns",
+        _ => "none",
+    }
+}
+
+fn credential_of<'a>(headers: &'a HeaderMap, presigned: Option<&'a str>) -> Option<Credential<'a>> {
+    Credential::parse(text(headers, &header::AUTHORIZATION).or(presigned)?)
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+fn content_type(headers: &HeaderMap) -> &str {
+    text(headers, &header::CONTENT_TYPE).unwrap_or_default()
+}
+
+fn no_action(head: &request::Parts) -> AwsError {
+    let kind = content_type(&head.headers);
+    let message = if kind.starts_with("application/x-amz-json") {
+        "The header X-Amz-Target is missing; it names the service and the action of a JSON request."
+            .to_owned()
+    } else {
+        "This port speaks AWS APIs (SQS, SNS, Cloud Map, STS); the request names no action. \
+         Point an AWS SDK or CLI here, for example by AWS_ENDPOINT_URL."
+            .to_owned()
+    };
+    AwsError::bad_request("MissingAction", message)
+}
+
+fn wrong_method(method: &Method, wanted: &str) -> AwsError {
+    AwsError::sender(
+        "MethodNotAllowed",
+        "MethodNotAllowed",
+        405,
+        format!("The method {method} is not used here; send {wanted}."),
+    )
+}

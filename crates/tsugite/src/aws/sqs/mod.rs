@@ -1,0 +1,105 @@
+//! SQS over awsJson1_0: which operation a request names, and what every operation has at hand.
+
+mod acknowledge;
+mod attributes;
+mod batch;
+mod errors;
+mod queues;
+mod receive;
+mod send;
+mod url;
+
+use tokio::sync::watch;
+use tsugite_aws::{AwsError, Context, Fields};
+use tsugite_base::World;
+use tsugite_broker::QueueKey;
+use tsugite_engine::Messaging;
+
+use errors::IntoAws as _;
+
+pub(super) use errors::unavailable;
+pub(super) use url::is_queue_path;
+
+/// XML namespace of answers over the Query protocol.
+pub(super) const NAMESPACE: &str = "http://queue.amazonaws.com/doc/2012-11-05/";
+
+/// Actions that SQS has and Tsugite does not have yet.
+pub(super) const UNSUPPORTED: &[&str] = &[
+    "AddPermission",
+    "CancelMessageMoveTask",
+    "ListDeadLetterSourceQueues",
+    "ListMessageMoveTasks",
+    "ListQueueTags",
+    "RemovePermission",
+    "StartMessageMoveTask",
+    "TagQueue",
+    "UntagQueue",
+];
+
+/// One request to SQS.
+pub(super) struct Call<'a, M> {
+    /// Where the queues are.
+    pub store: &'a M,
+    /// Source of message ids.
+    pub world: &'a World,
+    /// Who asks.
+    pub context: &'a Context,
+    /// Turns true when the server stops: long polls end.
+    pub stop: watch::Receiver<bool>,
+    /// The parameters.
+    pub fields: Fields<'a>,
+}
+
+/// Answers one request with the JSON body of its output.
+pub(super) async fn handle<M: Messaging>(action: &str, call: Call<'_, M>) -> Result<Vec<u8>, AwsError> {
+    match action {
+        "SendMessage" => send::message(call).await,
+        "SendMessageBatch" => send::batch(call).await,
+        "ReceiveMessage" => receive::receive(call).await,
+        "DeleteMessage" => acknowledge::delete(call).await,
+        "DeleteMessageBatch" => acknowledge::delete_batch(call).await,
+        "ChangeMessageVisibility" => acknowledge::change_visibility(call).await,
+        "ChangeMessageVisibilityBatch" => acknowledge::change_visibility_batch(call).await,
+        "CreateQueue" => queues::create(call).await,
+        "DeleteQueue" => queues::delete(call).await,
+        "PurgeQueue" => queues::purge(call).await,
+        "GetQueueUrl" => queues::get_url(call).await,
+        "ListQueues" => queues::list(call).await,
+        "GetQueueAttributes" => attributes::get(call).await,
+        "SetQueueAttributes" => attributes::set(call).await,
+        known if UNSUPPORTED.contains(&known) => Err(errors::unsupported(format!(
+            "The operation {known} is not supported yet."
+        ))),
+        unknown => Err(AwsError::unknown_operation(unknown)),
+    }
+}
+
+/// The answer to SQS requests in the older of its two protocols.
+pub(super) fn no_query_protocol(action: &str) -> AwsError {
+    errors::unsupported(format!(
+        "{action}: SQS is not served over the Query protocol yet, only over AWS JSON. Use an SDK newer than 2023."
+    ))
+}
+
+impl<M: Messaging> Call<'_, M> {
+    /// The queue that the request's `QueueUrl` names; whether it exists is for the store to say.
+    fn queue(&self) -> Result<QueueKey, AwsError> {
+        Ok(url::queue_of(
+            self.fields.required_text("QueueUrl")?,
+            &self.context.scope,
+        ))
+    }
+
+    /// AWS looks for the queue before it looks at parameters: of a request that is wrong in both ways, it says
+    /// that the queue does not exist.
+    async fn after_queue<T>(&self, queue: &QueueKey, checked: Result<T, AwsError>) -> Result<T, AwsError> {
+        match checked {
+            Ok(value) => Ok(value),
+            Err(error) if error.shape == "SerializationException" => Err(error),
+            Err(error) => match self.store.queue(queue.clone()).await {
+                Err(missing) => Err(missing.into_aws()),
+                Ok(()) => Err(error),
+            },
+        }
+    }
+}

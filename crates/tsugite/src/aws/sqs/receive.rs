@@ -1,0 +1,261 @@
+//! ReceiveMessage: a long poll, and the filters for what is shown of a message.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use tsugite_aws::envelope;
+use tsugite_aws::error::shorten;
+use tsugite_aws::{AwsError, JsonWriter, checksum};
+use tsugite_broker::{AttributeValue, Content, Message, MessageAttribute, Receive};
+use tsugite_engine::Messaging;
+
+use super::Call;
+use super::errors::{IntoAws as _, invalid_parameter};
+use super::send::{covered, md5_of};
+
+/// System attributes of a message.
+const SYSTEM: &[&str] = &[
+    "SenderId",
+    "SentTimestamp",
+    "ApproximateReceiveCount",
+    "ApproximateFirstReceiveTimestamp",
+    "AWSTraceHeader",
+    "DeadLetterQueueSourceArn",
+    "MessageGroupId",
+    "MessageDeduplicationId",
+    "SequenceNumber",
+];
+
+/// Names that the older `AttributeNames` admits because its type was that of queue attributes.
+const QUEUE_ATTRIBUTES: &[&str] = &[
+    "Policy",
+    "VisibilityTimeout",
+    "MaximumMessageSize",
+    "MessageRetentionPeriod",
+    "ApproximateNumberOfMessages",
+    "ApproximateNumberOfMessagesNotVisible",
+    "CreatedTimestamp",
+    "LastModifiedTimestamp",
+    "QueueArn",
+    "ApproximateNumberOfMessagesDelayed",
+    "DelaySeconds",
+    "ReceiveMessageWaitTimeSeconds",
+    "RedrivePolicy",
+    "FifoQueue",
+    "ContentBasedDeduplication",
+    "KmsMasterKeyId",
+    "KmsDataKeyReusePeriodSeconds",
+    "DeduplicationScope",
+    "FifoThroughputLimit",
+    "RedriveAllowPolicy",
+    "SqsManagedSseEnabled",
+];
+
+pub(super) async fn receive<M: Messaging>(call: Call<'_, M>) -> Result<Vec<u8>, AwsError> {
+    let queue = call.queue()?;
+    let filter = call.after_queue(&queue, Filter::of(&call)).await?;
+    if call.fields.text("ReceiveRequestAttemptId")?.is_some() {
+        let error =
+            invalid_parameter("ReceiveRequestAttemptId applies to FIFO queues, which are not supported yet.");
+        return call.after_queue(&queue, Err(error)).await;
+    }
+    let command = Receive {
+        queue,
+        max: call.fields.int("MaxNumberOfMessages")?,
+        visibility: call.fields.int("VisibilityTimeout")?,
+        wait: call.fields.int("WaitTimeSeconds")?,
+    };
+    let mut stop = call.stop.clone();
+    let messages = tokio::select! {
+        biased;
+        received = call.store.receive(command) => received.map_err(|error| error.into_aws())?,
+        // The server stops: whoever still waits gets the empty answer of a poll that ran out.
+        _ = stop.wait_for(|stop| *stop) => Vec::new(),
+    };
+    Ok(answer(&messages, &filter, &call.context.base_url))
+}
+
+/// What the caller wants to see.
+struct Filter<'f> {
+    system: Vec<&'f str>,
+    attributes: Vec<&'f str>,
+}
+
+impl<'f> Filter<'f> {
+    fn of<M: Messaging>(call: &'f Call<'_, M>) -> Result<Filter<'f>, AwsError> {
+        let mut system = call.fields.texts("MessageSystemAttributeNames")?;
+        let known = |name: &str| name == "All" || SYSTEM.contains(&name);
+        let old = call.fields.texts("AttributeNames")?;
+        let unknown = system.iter().find(|name| !known(name));
+        let unknown = unknown.or_else(|| {
+            old.iter()
+                .find(|name| !known(name) && !QUEUE_ATTRIBUTES.contains(name))
+        });
+        if let Some(unknown) = unknown {
+            return Err(AwsError::bad_request(
+                "InvalidAttributeName",
+                format!("Unknown attribute {}.", shorten(unknown)),
+            ));
+        }
+        system.extend(old);
+        Ok(Filter {
+            system,
+            attributes: call.fields.texts("MessageAttributeNames")?,
+        })
+    }
+
+    fn wants_system(&self, name: &str) -> bool {
+        self.system
+            .iter()
+            .any(|wanted| *wanted == "All" || *wanted == name)
+    }
+
+    fn wants_attribute(&self, name: &str) -> bool {
+        self.attributes.iter().any(|wanted| match *wanted {
+            "All" | ".*" | "*" => true,
+            wanted => match wanted.strip_suffix(".*") {
+                Some(prefix) => name
+                    .strip_prefix(prefix)
+                    .is_some_and(|rest| rest.starts_with('.')),
+                None => wanted == name,
+            },
+        })
+    }
+}
+
+fn answer(messages: &[Message], filter: &Filter<'_>, base_url: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(16 + 512 * messages.len());
+    let mut json = JsonWriter::new(&mut out);
+    json.begin();
+    if !messages.is_empty() {
+        json.member("Messages");
+        json.begin_list();
+        for message in messages {
+            write_message(&mut json, message, filter, base_url);
+        }
+        json.end_list();
+    }
+    json.end();
+    out
+}
+
+fn write_message(json: &mut JsonWriter<'_>, message: &Message, filter: &Filter<'_>, base_url: &str) {
+    json.begin();
+    json.text(
+        "MessageId",
+        std::str::from_utf8(&message.id.text()).unwrap_or_default(),
+    );
+    json.text("ReceiptHandle", &message.handle);
+    match &message.content {
+        Content::Plain { body, attributes } => {
+            json.text("MD5OfBody", &checksum::of_body(body.as_bytes()));
+            json.text("Body", body);
+            write_system_attributes(json, message, filter);
+            write_attributes(json, attributes, filter);
+        }
+        Content::Enveloped(notification) => {
+            let body = envelope_of(notification, base_url);
+            json.text("MD5OfBody", &checksum::of_body(body.as_bytes()));
+            json.text("Body", &body);
+            write_system_attributes(json, message, filter);
+        }
+    }
+    json.end();
+}
+
+fn write_system_attributes(json: &mut JsonWriter<'_>, message: &Message, filter: &Filter<'_>) {
+    let values = [
+        ("SenderId", Some(message.sender.clone())),
+        ("SentTimestamp", Some(message.sent.to_string())),
+        ("ApproximateReceiveCount", Some(message.receive_count.to_string())),
+        (
+            "ApproximateFirstReceiveTimestamp",
+            Some(message.first_received.to_string()),
+        ),
+        ("AWSTraceHeader", message.trace_header.clone()),
+        ("DeadLetterQueueSourceArn", message.dead_letter_source.clone()),
+    ];
+    let mut open = false;
+    for (name, value) in values {
+        if let Some(value) = value.filter(|_| filter.wants_system(name)) {
+            if !open {
+                json.member("Attributes");
+                json.begin();
+                open = true;
+            }
+            json.text(name, &value);
+        }
+    }
+    if open {
+        json.end();
+    }
+}
+
+/// Writes the wanted attributes and their checksum, which covers just these; nothing at all if there are none.
+fn write_attributes(json: &mut JsonWriter<'_>, attributes: &[MessageAttribute], filter: &Filter<'_>) {
+    let wanted: Vec<MessageAttribute> = attributes
+        .iter()
+        .filter(|attribute| filter.wants_attribute(&attribute.name))
+        .cloned()
+        .collect();
+    let Some(md5) = md5_of(&wanted) else {
+        return;
+    };
+    json.text("MD5OfMessageAttributes", &md5);
+    json.member("MessageAttributes");
+    json.begin();
+    for attribute in &wanted {
+        json.member(&attribute.name);
+        json.begin();
+        match &attribute.value {
+            AttributeValue::Text(text) => json.text("StringValue", text),
+            AttributeValue::Binary(bytes) => json.text("BinaryValue", &STANDARD.encode(bytes)),
+        }
+        json.text("DataType", &attribute.data_type);
+        json.end();
+    }
+    json.end();
+}
+
+fn envelope_of(notification: &tsugite_broker::Notification, base_url: &str) -> String {
+    let attributes: Vec<_> = notification.attributes.iter().map(covered).collect();
+    envelope::Notification {
+        message_id: notification.id,
+        topic_arn: &notification.topic_arn().to_string(),
+        subject: notification.subject.as_deref(),
+        message: &notification.message,
+        published: notification.published,
+        base_url,
+        subscription_arn: &notification.subscription.arn().to_string(),
+        attributes: &attributes,
+    }
+    .to_json()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attribute_filters() {
+        let wants = |wanted: &str, name: &str| {
+            let attributes = vec![wanted];
+            let filter = Filter {
+                system: Vec::new(),
+                attributes,
+            };
+            filter.wants_attribute(name)
+        };
+        for (wanted, name, expected) in [
+            ("city", "city", true),
+            ("city", "city2", false),
+            ("All", "x", true),
+            ("*", "x", true),
+            (".*", "x", true),
+            ("foo.*", "foo.bar", true),
+            ("foo.*", "foo", false),
+            ("foo.*", "foobar", false),
+        ] {
+            assert_eq!(wants(wanted, name), expected, "{wanted} {name}");
+        }
+    }
+}
