@@ -61,6 +61,8 @@ pub struct AwsError {
     pub sender_fault: bool,
     /// One or two sentences that name the offending thing.
     pub message: String,
+    /// Further members that the error's shape has, in JSON.
+    pub members: Vec<(&'static str, String)>,
 }
 
 impl AwsError {
@@ -77,6 +79,23 @@ impl AwsError {
             status,
             sender_fault: true,
             message: message.into(),
+            members: Vec::new(),
+        }
+    }
+
+    /// The same error with a further member in its JSON body.
+    #[must_use]
+    pub fn with(mut self, member: &'static str, value: impl Into<String>) -> AwsError {
+        self.members.push((member, value.into()));
+        self
+    }
+
+    /// As [`AwsError::with`], if there is a value.
+    #[must_use]
+    pub fn with_some(self, member: &'static str, value: Option<String>) -> AwsError {
+        match value {
+            Some(value) => self.with(member, value),
+            None => self,
         }
     }
 
@@ -94,6 +113,7 @@ impl AwsError {
             status: 503,
             sender_fault: false,
             message: message.into(),
+            members: Vec::new(),
         }
     }
 
@@ -160,6 +180,9 @@ impl AwsError {
         json.raw_text(&self.shape);
         json.raw("\"");
         json.text(dialect.message_member, &self.message);
+        for (member, value) in &self.members {
+            json.text(member, value);
+        }
         json.end();
         out
     }
