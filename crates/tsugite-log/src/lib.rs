@@ -1,1 +1,44 @@
-//! placeholder
+//! The embedded store: one segmented log, one committer, and the state machines over it.
+//!
+//! [`LogStore`] is the store that the program uses. Beneath it, [`Log`] keeps any [`State`] durable:
+//!
+//! ```text
+//! callers ──decide, append, apply (one lock)──► batch ──► committer: one frame, one sync ──► replies
+//!                                                │                     │
+//!                                     hot frames in memory      segment files ◄── keeper: next segment,
+//!                                                                                 checkpoints, dead segments
+//! ```
+//!
+//! What is on disk is told in `format.rs`, how it is read back in `recovery.rs`, and what may go wrong with a
+//! disk in [`disk::sim`].
+
+mod batch;
+mod checkpoint;
+mod committer;
+pub mod disk;
+mod format;
+mod hot;
+mod keeper;
+mod listing;
+mod log;
+mod metrics;
+mod open_error;
+mod options;
+mod recovery;
+mod room;
+mod segment;
+mod state;
+#[cfg(test)]
+mod testing;
+mod threads;
+
+pub use committer::Committer;
+pub use format::VERSION;
+pub use keeper::Keeper;
+pub use log::Log;
+pub use metrics::{LogMetrics, SYNC_BUCKETS_MICROS};
+pub use open_error::{Corruption, OpenError};
+pub use options::{Fatal, OnFatal, Options, Sizes};
+pub use recovery::{Recovery, Torn};
+pub use state::State;
+pub use threads::Threads;

@@ -1,0 +1,234 @@
+//! The keeper: prepares the next segment, writes checkpoints, takes dead segments out of the log. It works
+//! beside the committer, which therefore never waits for anything but its own frame.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use tsugite_base::Mono;
+
+use crate::checkpoint;
+use crate::disk::is_full;
+use crate::format::{CheckpointHeader, SEGMENT_HEADER, checkpoint_name, segment_name, spare_name};
+use crate::log::{Shared, Snapshot};
+use crate::options::Fatal;
+use crate::room::{Next, Prepared};
+use crate::state::State;
+
+/// While the disk is full, room is looked for this often, ...
+const RETRY: Duration = Duration::from_secs(1);
+/// ... and checkpoints, which free segments, come this often.
+const CHECKPOINT_WHEN_FULL: Duration = Duration::from_secs(5);
+
+/// The housekeeper. [`Keeper::step`] does what is due; a thread, or a simulation, repeats it.
+pub struct Keeper<S: State> {
+    shared: Arc<Shared<S>>,
+    interval: Duration,
+    /// Names of emptied full-sized segments.
+    spares: Vec<String>,
+    /// Number of the next spare file.
+    next_spare: u64,
+    last_checkpoint: Mono,
+    last_attempt: Option<Mono>,
+}
+
+impl<S: State> Keeper<S> {
+    pub(crate) fn new(
+        shared: Arc<Shared<S>>,
+        interval: Duration,
+        spares: Vec<String>,
+        next_spare: u64,
+    ) -> Self {
+        let last_checkpoint = shared.world.mono();
+        Keeper {
+            shared,
+            interval,
+            spares,
+            next_spare,
+            last_checkpoint,
+            last_attempt: None,
+        }
+    }
+
+    /// Does what is due now; returns how long to sleep at most before the next look.
+    pub fn step(&mut self) -> Result<Duration, Fatal> {
+        if let Some(snapshot) = self.shared.keeper.take() {
+            let lsn = snapshot.lsn;
+            self.save(snapshot).map_err(|e| {
+                self.shared
+                    .fatal(&format!("writing {}", checkpoint_name(lsn)), &e)
+            })?;
+        }
+        self.prepare()?;
+        Ok(self.schedule())
+    }
+
+    /// Asks for a checkpoint if one is due.
+    fn schedule(&mut self) -> Duration {
+        let now = self.shared.world.mono();
+        let mut front = self.shared.front();
+        let full = matches!(front.room.next, Next::Full(_));
+        let interval = if full {
+            self.interval.min(CHECKPOINT_WHEN_FULL)
+        } else {
+            self.interval
+        };
+        let waited = now.since(self.last_checkpoint);
+        if waited >= interval {
+            self.last_checkpoint = now;
+            if front.batch.end() > front.checkpoint.lsn {
+                front.checkpoint.due = true;
+                self.shared.work.notify_one();
+            }
+        }
+        let sleep = if waited >= interval {
+            interval
+        } else {
+            interval - waited
+        };
+        if full { sleep.min(RETRY) } else { sleep }
+    }
+
+    /// Writes a checkpoint, then drops what it makes superfluous.
+    fn save(&mut self, snapshot: Snapshot) -> io::Result<()> {
+        let shared = self.shared.clone();
+        let disk = &*shared.disk;
+        let header = CheckpointHeader {
+            log_id: shared.log_id,
+            lsn: snapshot.lsn,
+            keep_from: snapshot.keep_from,
+            len: snapshot.bytes.len() as u64,
+            crc: crc32c::crc32c(&snapshot.bytes),
+        };
+        let written = checkpoint::write(disk, header, &snapshot.bytes);
+        let old = {
+            let mut front = shared.front();
+            front.checkpoint.busy = false;
+            // Another may have come due meanwhile.
+            shared.work.notify_one();
+            match written {
+                Ok(()) => std::mem::replace(&mut front.checkpoint.lsn, snapshot.lsn),
+                Err(e) if is_full(&e) => {
+                    drop(front);
+                    tracing::warn!("no room for a checkpoint in {}: {e}", disk.location());
+                    checkpoint::remove_unfinished(disk);
+                    return Ok(());
+                }
+                Err(e) => return Err(e),
+            }
+        };
+        shared.metrics.checkpoints.fetch_add(1, Relaxed);
+        if old > 0 {
+            disk.remove(&checkpoint_name(old))?;
+        }
+        self.reclaim(snapshot.keep_from)
+    }
+
+    /// Takes the segments below `keep_from` out of the log, the oldest first: a few to reuse, the rest deleted.
+    fn reclaim(&mut self, keep_from: u64) -> io::Result<()> {
+        let shared = self.shared.clone();
+        let mut fresh = Vec::new();
+        while let Some(segment) = shared.segments.pop_below(keep_from) {
+            let name = segment_name(segment.base);
+            if segment.capacity == shared.sizes.segment
+                && self.spares.len() + fresh.len() < shared.sizes.spares
+            {
+                let spare = self.spare();
+                shared.disk.rename(&name, &spare)?;
+                fresh.push(spare);
+            } else {
+                shared.disk.remove(&name)?;
+            }
+        }
+        // Before a spare is written to, its old name must be gone for good.
+        shared.disk.sync_dir()?;
+        self.spares.append(&mut fresh);
+        // Perhaps there is room now.
+        self.last_attempt = None;
+        Ok(())
+    }
+
+    fn spare(&mut self) -> String {
+        self.next_spare += 1;
+        spare_name(self.next_spare)
+    }
+
+    /// Makes the next segment if it is wanted.
+    fn prepare(&mut self) -> Result<(), Fatal> {
+        let now = self.shared.world.mono();
+        let current = {
+            let front = self.shared.front();
+            let due = match front.room.next {
+                Next::Preparing => true,
+                Next::Full(_) => self.last_attempt.is_none_or(|at| now.since(at) >= RETRY),
+                Next::Absent | Next::Ready(_) => false,
+            };
+            if !due {
+                return Ok(());
+            }
+            front.room.capacity
+        };
+        self.last_attempt = Some(now);
+        let capacity = self.shared.sizes.segment.min(current.saturating_mul(4));
+        let next = match self.segment(capacity) {
+            Ok(prepared) => Next::Ready(prepared),
+            Err(e) if is_full(&e) => {
+                tracing::error!(
+                    "no room for the next {capacity} bytes of log in {}: new data is refused until there is",
+                    self.shared.disk.location()
+                );
+                Next::Full(format!(
+                    "{} has no room for the log: {e}",
+                    self.shared.disk.location()
+                ))
+            }
+            Err(e) => return Err(self.shared.fatal("preparing a segment", &e)),
+        };
+        self.shared.front().room.next = next;
+        self.shared.room.notify_waiters();
+        Ok(())
+    }
+
+    fn segment(&mut self, capacity: u64) -> io::Result<Prepared> {
+        let disk = self.shared.disk.clone();
+        if capacity == self.shared.sizes.segment
+            && let Some(name) = self.spares.pop()
+        {
+            let file = disk.open(&name)?;
+            return Ok(Prepared {
+                name,
+                capacity,
+                recycled: true,
+                file,
+            });
+        }
+        let name = self.spare();
+        let file = disk.create(&name)?;
+        let len = SEGMENT_HEADER as u64 + capacity;
+        if let Err(e) = file.allocate(len).and_then(|()| file.sync()) {
+            drop(file);
+            disk.remove(&name)?;
+            return Err(e);
+        }
+        Ok(Prepared {
+            name,
+            capacity,
+            recycled: false,
+            file,
+        })
+    }
+
+    /// Works until the log is closed or fails.
+    pub(crate) fn run(mut self) -> Self {
+        while let Ok(sleep) = self.step() {
+            let front = self.shared.front();
+            if front.quit || front.dead {
+                break;
+            }
+            drop(front);
+            self.shared.keeper.wait(sleep);
+        }
+        self
+    }
+}

@@ -1,0 +1,547 @@
+//! The log that is open: commands are decided, appended and applied under one lock; replies wait for the sync.
+//!
+//! The lock is held for as long as a command takes to decide and its records take to encode, never during
+//! disk I/O. A snapshot for a checkpoint is encoded under it too: with millions of stored messages that is a
+//! pause of some hundred milliseconds every 256 MiB of log.
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+use tsugite_base::{Decision, Now, Place, Wait, World};
+use tsugite_engine::{Failure, Unavailable};
+
+use crate::batch::{Batch, Frame};
+use crate::disk::{Disk, Guard};
+use crate::hot::Hot;
+use crate::metrics::{LogMetrics, Metrics};
+use crate::options::{Fatal, OnFatal, Sizes};
+use crate::room::{Admission, Next, Prepared, Room};
+use crate::segment::Segments;
+use crate::state::State;
+
+/// A log and its state machine. Cheap to clone.
+pub struct Log<S: State>(pub(crate) Arc<Shared<S>>);
+
+impl<S: State> Clone for Log<S> {
+    fn clone(&self) -> Self {
+        Log(self.0.clone())
+    }
+}
+
+/// What the callers, the committer and the keeper share.
+pub(crate) struct Shared<S> {
+    front: Mutex<Front<S>>,
+    /// Wakes the committer.
+    pub(crate) work: Condvar,
+    /// Wakes callers that wait for room in the batch or in a segment.
+    pub(crate) room: Notify,
+    /// Everything below is durable.
+    synced: AtomicU64,
+    waiters: Mutex<Vec<(u64, Waker)>>,
+    hot: Mutex<Hot>,
+    pub(crate) segments: Segments,
+    pub(crate) keeper: Inbox,
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) world: World,
+    pub(crate) sizes: Sizes,
+    pub(crate) log_id: u64,
+    pub(crate) metrics: Metrics,
+    on_fatal: OnFatal,
+    _guard: Box<dyn Guard>,
+}
+
+/// What is behind the lock.
+pub(crate) struct Front<S> {
+    pub(crate) state: S,
+    pub(crate) batch: Batch,
+    pub(crate) room: Room,
+    pub(crate) checkpoint: CheckpointState,
+    /// No command is taken any more.
+    pub(crate) closing: bool,
+    /// The threads end once nothing is left to do.
+    pub(crate) quit: bool,
+    /// A write failed.
+    pub(crate) dead: bool,
+    /// Records are being applied: if a panic is found here, state and log no longer agree.
+    applying: bool,
+}
+
+/// Where checkpointing stands.
+#[derive(Default)]
+pub(crate) struct CheckpointState {
+    /// Position of the newest checkpoint on disk.
+    pub(crate) lsn: u64,
+    /// A snapshot is to be taken between two batches.
+    pub(crate) due: bool,
+    /// A snapshot was taken and is not written yet.
+    pub(crate) busy: bool,
+}
+
+/// The state between two batches, on its way to disk.
+pub(crate) struct Snapshot {
+    pub(crate) lsn: u64,
+    pub(crate) keep_from: u64,
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// The keeper's letter box.
+#[derive(Default)]
+pub(crate) struct Inbox {
+    slot: Mutex<Letter>,
+    bell: Condvar,
+}
+
+#[derive(Default)]
+struct Letter {
+    snapshot: Option<Snapshot>,
+    nudged: bool,
+}
+
+impl Inbox {
+    /// Has the keeper look around, with or without a snapshot to write.
+    pub(crate) fn nudge(&self, snapshot: Option<Snapshot>) {
+        let mut letter = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
+        letter.nudged = true;
+        if snapshot.is_some() {
+            letter.snapshot = snapshot;
+        }
+        self.bell.notify_one();
+    }
+
+    pub(crate) fn take(&self) -> Option<Snapshot> {
+        let mut letter = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
+        letter.nudged = false;
+        letter.snapshot.take()
+    }
+
+    /// Sleeps until nudged, at most for `longest`.
+    pub(crate) fn wait(&self, longest: std::time::Duration) {
+        let letter = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
+        let woken = self.bell.wait_timeout_while(letter, longest, |l| !l.nudged);
+        drop(woken);
+    }
+}
+
+/// What the committer has to do next.
+pub(crate) struct Taken {
+    pub(crate) frame: Option<Frame>,
+    /// The segment to open before the frame is written.
+    pub(crate) roll: Option<Prepared>,
+    /// To be written once the frame is synced.
+    pub(crate) snapshot: Option<Snapshot>,
+}
+
+/// Everything that recovery found out, to start from.
+pub(crate) struct Start<S> {
+    pub(crate) state: S,
+    pub(crate) end: u64,
+    pub(crate) checkpoint_lsn: u64,
+    pub(crate) segments: Segments,
+    pub(crate) room: Room,
+    pub(crate) log_id: u64,
+}
+
+impl<S: State> Shared<S> {
+    pub(crate) fn new(
+        start: Start<S>,
+        disk: Arc<dyn Disk>,
+        guard: Box<dyn Guard>,
+        world: World,
+        sizes: Sizes,
+        on_fatal: OnFatal,
+    ) -> Shared<S> {
+        Shared {
+            front: Mutex::new(Front {
+                state: start.state,
+                batch: Batch::new(start.end),
+                room: start.room,
+                checkpoint: CheckpointState {
+                    lsn: start.checkpoint_lsn,
+                    ..CheckpointState::default()
+                },
+                closing: false,
+                quit: false,
+                dead: false,
+                applying: false,
+            }),
+            work: Condvar::new(),
+            room: Notify::new(),
+            synced: AtomicU64::new(start.end),
+            waiters: Mutex::default(),
+            hot: Mutex::new(Hot::new(sizes.hot)),
+            segments: start.segments,
+            keeper: Inbox::default(),
+            disk,
+            world,
+            sizes,
+            log_id: start.log_id,
+            metrics: Metrics::default(),
+            on_fatal,
+            _guard: guard,
+        }
+    }
+
+    /// The front. A panic of a command that only looked is that caller's affair; one amid a change is everybody's.
+    pub(crate) fn front(&self) -> MutexGuard<'_, Front<S>> {
+        match self.front.lock() {
+            Ok(front) => front,
+            Err(poisoned) => {
+                let mut front = poisoned.into_inner();
+                self.front.clear_poison();
+                if front.applying && !front.dead {
+                    front.dead = true;
+                    drop(front);
+                    self.report("a command panicked while it changed the state".into());
+                    return self.front();
+                }
+                front
+            }
+        }
+    }
+
+    /// Sleeps until the front changes.
+    pub(crate) fn wait_for_work<'a>(&self, front: MutexGuard<'a, Front<S>>) -> MutexGuard<'a, Front<S>> {
+        self.work.wait(front).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Stops everything: `what` failed and must not be tried again.
+    pub(crate) fn fatal(&self, what: &str, error: &std::io::Error) -> Fatal {
+        self.front().dead = true;
+        self.report(format!("{what} failed in {}: {error}", self.disk.location()))
+    }
+
+    fn report(&self, what: String) -> Fatal {
+        let fatal = Fatal { what };
+        tracing::error!("{fatal}");
+        (self.on_fatal)(&fatal);
+        fatal
+    }
+
+    /// The next batch, if there is anything to do.
+    pub(crate) fn take(&self) -> Option<Taken> {
+        let mut front = self.front();
+        let front = &mut *front;
+        if front.dead {
+            return None;
+        }
+        let mut roll = None;
+        let frame = (!front.batch.is_empty()).then(|| {
+            roll = front.room.place(front.batch.start(), front.batch.frame_len());
+            front.batch.take(self.log_id)
+        });
+        if let Some(frame) = &frame {
+            self.hot().push(frame);
+        }
+        let lsn = front.batch.start();
+        if front.room.wants_next(lsn) {
+            front.room.next = Next::Preparing;
+            self.keeper.nudge(None);
+        }
+        let checkpoint = &mut front.checkpoint;
+        let due = checkpoint.due || lsn - checkpoint.lsn >= self.sizes.checkpoint_bytes;
+        let snapshot = (due && !checkpoint.busy && lsn > checkpoint.lsn).then(|| {
+            let mut bytes = Vec::new();
+            front.state.snapshot(&mut bytes);
+            checkpoint.busy = true;
+            Snapshot {
+                lsn,
+                keep_from: front.state.oldest_needed().map_or(lsn, |oldest| oldest.min(lsn)),
+                bytes,
+            }
+        });
+        if !checkpoint.busy || snapshot.is_some() {
+            checkpoint.due = false;
+        }
+        (frame.is_some() || snapshot.is_some()).then_some(Taken {
+            frame,
+            roll,
+            snapshot,
+        })
+    }
+
+    /// Has the keeper start on the next segment if the log opened with little room.
+    pub(crate) fn want_next(&self) {
+        let mut front = self.front();
+        if front.room.wants_next(front.batch.start()) {
+            front.room.next = Next::Preparing;
+            self.keeper.nudge(None);
+        }
+    }
+
+    /// Everything below `lsn` is durable: lets the replies go.
+    pub(crate) fn complete(&self, lsn: u64) {
+        self.synced.store(lsn, Ordering::Release);
+        let ready: Vec<Waker> = {
+            let mut waiters = self.waiters();
+            waiters
+                .extract_if(.., |(wanted, _)| *wanted <= lsn)
+                .map(|(_, waker)| waker)
+                .collect()
+        };
+        ready.into_iter().for_each(Waker::wake);
+        self.room.notify_waiters();
+    }
+
+    fn waiters(&self) -> MutexGuard<'_, Vec<(u64, Waker)>> {
+        self.waiters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn hot(&self) -> MutexGuard<'_, Hot> {
+        self.hot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<S> Front<S> {
+    /// Whether the committer has nothing to do.
+    pub(crate) const fn is_idle(&self) -> bool {
+        self.batch.is_empty() && (!self.checkpoint.due || self.checkpoint.busy)
+    }
+}
+
+impl<S: State> Front<S> {
+    /// Appends and applies all records, or none. Returns what the reply waits for.
+    fn append<Rec: Into<S::Record>>(&mut self, records: Vec<Rec>, sizes: &Sizes) -> Result<(), Unavailable> {
+        if records.is_empty() {
+            return Ok(());
+        }
+        let mark = self.batch.mark();
+        let records: Vec<S::Record> = records.into_iter().map(Into::into).collect();
+        let grows = records.iter().any(S::grows);
+        for record in &records {
+            self.batch.push(|out| S::encode(record, out));
+        }
+        let fits = self
+            .room
+            .fits(self.batch.start(), self.batch.frame_len(), grows, sizes);
+        if let Err(why) = fits {
+            self.batch.cut(mark);
+            return Err(Unavailable::Full(why));
+        }
+        self.applying = true;
+        for (record, place) in records.into_iter().zip(self.batch.places_after(mark)) {
+            self.state.apply(record, place);
+        }
+        self.state.settle();
+        self.applying = false;
+        Ok(())
+    }
+}
+
+impl<S: State> Log<S> {
+    /// Decides a command, appends and applies its records; returns the reply once what it waits for is durable.
+    ///
+    /// `decide` only looks; it runs under the lock, at once, in order with all others. When the batch or the
+    /// segment has no room, the call waits before deciding. If the returned future is dropped while it waits for
+    /// the disk, the command has happened all the same.
+    pub async fn commit<Rec, R, E>(
+        &self,
+        decide: impl FnOnce(&S, Now) -> Result<Decision<Rec, R>, E>,
+    ) -> Result<R, Failure<E>>
+    where
+        Rec: Into<S::Record>,
+    {
+        let mut decide = Some(decide);
+        let outcome = match self.attempt(&mut decide) {
+            Some(outcome) => outcome,
+            None => self.attempt_with_room(&mut decide).await,
+        };
+        let (reply, wait) = outcome?;
+        self.durable(wait).await;
+        Ok(reply)
+    }
+
+    async fn attempt_with_room<Rec, R, E>(
+        &self,
+        decide: &mut Option<impl FnOnce(&S, Now) -> Result<Decision<Rec, R>, E>>,
+    ) -> Result<(R, u64), Failure<E>>
+    where
+        Rec: Into<S::Record>,
+    {
+        loop {
+            // Registered before the attempt, so that room made in between is not missed.
+            let mut room = pin!(self.0.room.notified());
+            room.as_mut().enable();
+            if let Some(outcome) = self.attempt(decide) {
+                return outcome;
+            }
+            room.await;
+        }
+    }
+
+    /// One attempt at a command: `None`, with `decide` untouched, if there is no room for it now; else the
+    /// reply and the position that must be durable before it may leave.
+    #[expect(clippy::type_complexity, reason = "the parts are the caller's own types")]
+    pub fn attempt<Rec, R, E>(
+        &self,
+        decide: &mut Option<impl FnOnce(&S, Now) -> Result<Decision<Rec, R>, E>>,
+    ) -> Option<Result<(R, u64), Failure<E>>>
+    where
+        Rec: Into<S::Record>,
+    {
+        let shared = &*self.0;
+        let mut front = shared.front();
+        if front.closing || front.dead {
+            return Some(Err(Unavailable::Stopping.into()));
+        }
+        if front.room.admission(&front.batch, &shared.sizes) == Admission::Wait {
+            return None;
+        }
+        let decision = match decide.take()?(&front.state, shared.world.now()) {
+            Ok(decision) => decision,
+            Err(refusal) => return Some(Err(Failure::Refused(refusal))),
+        };
+        let idle = front.batch.is_empty();
+        if let Err(unavailable) = front.append(decision.records, &shared.sizes) {
+            return Some(Err(unavailable.into()));
+        }
+        if idle && !front.batch.is_empty() {
+            shared.work.notify_one();
+        }
+        let wait = match decision.wait {
+            Wait::Own => front.batch.end(),
+            Wait::UpTo(lsn) => lsn,
+        };
+        Some(Ok((decision.reply, wait)))
+    }
+
+    /// Looks at the state; the answer waits until all that it may have seen is durable.
+    pub async fn read<R>(&self, f: impl FnOnce(&S, Now) -> R) -> R {
+        let (reply, seen) = {
+            let front = self.0.front();
+            (f(&front.state, self.0.world.now()), front.batch.end())
+        };
+        self.durable(seen).await;
+        reply
+    }
+
+    /// Looks at the state without waiting: for metrics and for people.
+    pub fn peek<R>(&self, f: impl FnOnce(&S, Now) -> R) -> R {
+        f(&self.0.front().state, self.0.world.now())
+    }
+
+    /// Changes what is not logged.
+    pub fn volatile<R>(&self, f: impl FnOnce(&mut S, Now) -> R) -> R {
+        let mut front = self.0.front();
+        front.applying = true;
+        let reply = f(&mut front.state, self.0.world.now());
+        front.state.settle();
+        front.applying = false;
+        reply
+    }
+
+    /// Resolves once everything below `lsn` is durable; never, if the disk failed.
+    pub fn durable(&self, lsn: u64) -> impl Future<Output = ()> + Send + '_ {
+        Durable { shared: &self.0, lsn }
+    }
+
+    /// Everything below this position is durable.
+    pub fn synced(&self) -> u64 {
+        self.0.synced.load(Ordering::Acquire)
+    }
+
+    /// The bytes of records, in the order of `places`: from memory, or else from disk on a helper thread, checked.
+    pub async fn fetch(&self, places: Vec<Place>) -> Result<Vec<Bytes>, Unavailable> {
+        let mut found: Vec<Option<Bytes>> = places.iter().map(|p| self.in_memory(*p)).collect();
+        if found.iter().any(Option::is_none) {
+            let log = self.clone();
+            let read = tokio::task::spawn_blocking(move || {
+                for (slot, place) in found.iter_mut().zip(&places) {
+                    if slot.is_none() {
+                        *slot = Some(log.on_disk(*place)?);
+                    }
+                }
+                Ok(found)
+            });
+            found = read
+                .await
+                .map_err(|e| Unavailable::Unreadable(format!("the reader ended: {e}")))??;
+        }
+        Ok(found.into_iter().flatten().collect())
+    }
+
+    /// As [`Log::fetch`], on this thread.
+    pub fn fetch_blocking(&self, places: &[Place]) -> Result<Vec<Bytes>, Unavailable> {
+        let one = |place: &Place| self.in_memory(*place).map_or_else(|| self.on_disk(*place), Ok);
+        places.iter().map(one).collect()
+    }
+
+    fn in_memory(&self, place: Place) -> Option<Bytes> {
+        let hot = || self.0.hot().get(place);
+        // A record is in the batch, or in a frame taken from it, or synced to disk; looked for in an order in
+        // which it cannot slip by.
+        hot().or_else(|| {
+            if place.end() <= self.synced() {
+                return None;
+            }
+            let pending = self.0.front().batch.get(place);
+            pending.or_else(hot)
+        })
+    }
+
+    fn on_disk(&self, place: Place) -> Result<Bytes, Unavailable> {
+        self.0
+            .metrics
+            .disk_reads
+            .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let segment = self.0.segments.holding(place.lsn).ok_or_else(|| {
+            Unavailable::Unreadable(format!("position {:#x} is no longer in the log", place.lsn))
+        })?;
+        segment.record(place).map_err(|e| {
+            let what = format!(
+                "the record at position {:#x} ({} bytes, in {}): {e}",
+                place.lsn,
+                place.len,
+                crate::format::segment_name(segment.base)
+            );
+            tracing::error!("{what}");
+            Unavailable::Unreadable(what)
+        })
+    }
+
+    /// The counters now.
+    pub fn metrics(&self) -> LogMetrics {
+        let shared = &*self.0;
+        let (pending_bytes, checkpoint_lsn, full) = {
+            let front = shared.front();
+            let full = matches!(front.room.next, Next::Full(_));
+            (
+                front.batch.end() - front.batch.start(),
+                front.checkpoint.lsn,
+                full,
+            )
+        };
+        LogMetrics {
+            segments: shared.segments.len() as u64,
+            synced_lsn: self.synced(),
+            checkpoint_lsn,
+            pending_bytes,
+            full,
+            ..shared.metrics.snapshot()
+        }
+    }
+}
+
+/// Waits for a position to become durable.
+struct Durable<'a, S: State> {
+    shared: &'a Shared<S>,
+    lsn: u64,
+}
+
+impl<S: State> Future for Durable<'_, S> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let done = || self.shared.synced.load(Ordering::Acquire) >= self.lsn;
+        if done() {
+            return Poll::Ready(());
+        }
+        self.shared.waiters().push((self.lsn, cx.waker().clone()));
+        // The sync may have ended between the look and the entry in the list.
+        if done() { Poll::Ready(()) } else { Poll::Pending }
+    }
+}

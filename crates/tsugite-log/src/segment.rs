@@ -1,0 +1,223 @@
+//! Segment files: the map of those in use, and the walk over the frames of one.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use bytes::Bytes;
+use tsugite_base::Place;
+
+use crate::disk::{File, read_exact};
+use crate::format::{
+    ALIGN, FRAME_HEADER, FRAME_MAGIC, FrameHeader, RECORD_HEADER, SEGMENT_HEADER, align_up, record_at,
+};
+
+/// A file that holds `base .. base + capacity` of the stream.
+pub(crate) struct Segment {
+    pub(crate) base: u64,
+    pub(crate) capacity: u64,
+    pub(crate) recycled: bool,
+    pub(crate) file: Arc<dyn File>,
+}
+
+impl Segment {
+    /// Where in the file a position of the stream is.
+    pub(crate) const fn offset(&self, lsn: u64) -> u64 {
+        SEGMENT_HEADER as u64 + (lsn - self.base)
+    }
+
+    /// The position after the last byte that the file has room for.
+    pub(crate) const fn limit(&self) -> u64 {
+        self.base + self.capacity
+    }
+
+    /// Reads one record and checks it.
+    pub(crate) fn record(&self, place: Place) -> io::Result<Bytes> {
+        let header = RECORD_HEADER as u64;
+        let lsn = place.lsn.checked_sub(header).filter(|&lsn| lsn >= self.base);
+        let lsn = lsn.ok_or(io::ErrorKind::InvalidInput)?;
+        let mut bytes = vec![0; RECORD_HEADER + place.len as usize];
+        read_exact(&*self.file, self.offset(lsn), &mut bytes)?;
+        match record_at(place.lsn, &bytes) {
+            Ok(record) if record.place == place => Ok(Bytes::from(bytes).slice(RECORD_HEADER..)),
+            _ => Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "its checksum does not match",
+            )),
+        }
+    }
+}
+
+/// The segments in use, by base.
+#[derive(Default)]
+pub(crate) struct Segments(RwLock<BTreeMap<u64, Arc<Segment>>>);
+
+impl Segments {
+    pub(crate) fn insert(&self, segment: Arc<Segment>) {
+        self.write().insert(segment.base, segment);
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.read().len()
+    }
+
+    /// The segment in which a position lies.
+    pub(crate) fn holding(&self, lsn: u64) -> Option<Arc<Segment>> {
+        let map = self.read();
+        let (_, segment) = map.range(..=lsn).next_back()?;
+        Some(segment.clone())
+    }
+
+    /// Takes out the oldest segment if all of it lies below `keep_from`; never the newest.
+    pub(crate) fn pop_below(&self, keep_from: u64) -> Option<Arc<Segment>> {
+        let mut map = self.write();
+        let (_, &end) = {
+            let mut bases = map.keys();
+            (bases.next()?, bases.next()?)
+        };
+        if end > keep_from {
+            return None;
+        }
+        map.pop_first().map(|(_, segment)| segment)
+    }
+
+    fn read(&self) -> std::sync::RwLockReadGuard<'_, BTreeMap<u64, Arc<Segment>>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> std::sync::RwLockWriteGuard<'_, BTreeMap<u64, Arc<Segment>>> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How much is read at once.
+const WINDOW: u64 = 256 * 1024;
+
+/// Walks the frames of one segment from a position on, through a window of the file in memory.
+pub(crate) struct Walk<'a> {
+    segment: &'a Segment,
+    log_id: u64,
+    at: u64,
+    window: Vec<u8>,
+    window_at: u64,
+}
+
+/// What stands where a frame could begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// A whole, valid frame.
+    Frame(FrameHeader),
+    /// The header of a frame of this log at this very place, whose content does not match it.
+    Damaged(FrameHeader),
+    /// Anything else: zeros, an old frame of a recycled segment, half a header.
+    Nothing,
+}
+
+impl<'a> Walk<'a> {
+    pub(crate) const fn new(segment: &'a Segment, log_id: u64, at: u64) -> Walk<'a> {
+        Walk {
+            segment,
+            log_id,
+            at,
+            window: Vec::new(),
+            window_at: 0,
+        }
+    }
+
+    /// The position of the next frame, or of whatever stands in its place.
+    pub(crate) const fn at(&self) -> u64 {
+        self.at
+    }
+
+    /// Looks at what stands here, without moving.
+    pub(crate) fn look(&mut self) -> io::Result<Found> {
+        let at = self.at;
+        let limit = self.segment.limit();
+        if at + FRAME_HEADER as u64 > limit {
+            return Ok(Found::Nothing);
+        }
+        let Some(header) = FrameHeader::decode(self.view(at, FRAME_HEADER as u64)?) else {
+            return Ok(Found::Nothing);
+        };
+        if header.log_id != self.log_id || header.lsn != at {
+            return Ok(Found::Nothing);
+        }
+        let payload = at + FRAME_HEADER as u64;
+        if header.len == 0 || payload + u64::from(header.len) > limit {
+            return Ok(Found::Damaged(header));
+        }
+        let crc = crc32c::crc32c(self.view(payload, header.len.into())?);
+        Ok(if crc == header.payload_crc {
+            Found::Frame(header)
+        } else {
+            Found::Damaged(header)
+        })
+    }
+
+    /// The records of a frame that [`Walk::look`] found, and their position.
+    pub(crate) fn payload(&mut self, header: FrameHeader) -> io::Result<(u64, &[u8])> {
+        let lsn = header.lsn + FRAME_HEADER as u64;
+        Ok((lsn, self.view(lsn, header.len.into())?))
+    }
+
+    /// Goes to the frame after this one.
+    pub(crate) const fn pass(&mut self, header: FrameHeader) {
+        self.at = header.next();
+    }
+
+    /// Goes on to the next valid frame anywhere in the rest of the segment and returns it.
+    pub(crate) fn seek(&mut self) -> io::Result<Option<FrameHeader>> {
+        let limit = self.segment.limit();
+        self.at = align_up(self.at + 1);
+        while self.at + (FRAME_HEADER as u64) < limit {
+            let len = (limit - self.at).min(WINDOW);
+            let from = self.at;
+            let here = self.view(from, len)?;
+            let hit = here
+                .chunks(ALIGN as usize)
+                .position(|c| c.starts_with(FRAME_MAGIC));
+            let Some(hit) = hit else {
+                self.at = align_up(from + len);
+                continue;
+            };
+            self.at = from + hit as u64 * ALIGN;
+            if let Found::Frame(header) = self.look()? {
+                return Ok(Some(header));
+            }
+            self.at += ALIGN;
+        }
+        Ok(None)
+    }
+
+    /// The position after the last byte that is not zero, from `from` on; `from` if there is none.
+    pub(crate) fn end_of_data(&mut self, from: u64) -> io::Result<u64> {
+        let limit = self.segment.limit();
+        let (mut at, mut end) = (from, from);
+        while at < limit {
+            let len = (limit - at).min(WINDOW);
+            let here = self.view(at, len)?;
+            if let Some(last) = here.iter().rposition(|&b| b != 0) {
+                end = at + last as u64 + 1;
+            }
+            at += len;
+        }
+        Ok(end)
+    }
+
+    /// Bytes of the stream; the caller has checked that the segment has them.
+    fn view(&mut self, lsn: u64, len: u64) -> io::Result<&[u8]> {
+        let held = self.window_at..self.window_at + self.window.len() as u64;
+        if lsn < held.start || lsn + len > held.end {
+            let wanted = len.max(WINDOW).min(self.segment.limit() - lsn);
+            self.window.resize(wanted as usize, 0);
+            self.window_at = lsn;
+            let read = read_exact(&*self.segment.file, self.segment.offset(lsn), &mut self.window);
+            if let Err(e) = read {
+                self.window.clear();
+                return Err(e);
+            }
+        }
+        let from = (lsn - self.window_at) as usize;
+        Ok(&self.window[from..from + len as usize])
+    }
+}

@@ -1,0 +1,95 @@
+//! Opening a log, and the two threads that carry it.
+
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use crate::committer::Committer;
+use crate::disk::Disk;
+use crate::keeper::Keeper;
+use crate::log::{Log, Shared};
+use crate::open_error::OpenError;
+use crate::options::Options;
+use crate::recovery::{Recovery, recover};
+use crate::state::State;
+
+impl<S: State> Log<S> {
+    /// Opens the log on `disk`, creating it if there is none. Nothing moves before the committer and the keeper
+    /// are stepped, by [`Threads`] or by a simulation.
+    pub fn open(
+        options: &Options<S::Settings>,
+        disk: Arc<dyn Disk>,
+    ) -> Result<(Log<S>, Committer<S>, Keeper<S>, Recovery), OpenError> {
+        options.sizes.check().map_err(OpenError::Sizes)?;
+        let guard = disk.lock().map_err(|why| OpenError::Locked {
+            location: disk.location(),
+            why,
+        })?;
+        let found = recover::<S>(options, &*disk)?;
+        let report = found.report;
+        tracing::info!(
+            "opened the log in {}: {} records in {} frames after checkpoint {:#x}, end {:#x}",
+            disk.location(),
+            report.records,
+            report.frames,
+            report.checkpoint.unwrap_or(0),
+            report.end
+        );
+        let shared = Arc::new(Shared::new(
+            found.start,
+            disk,
+            guard,
+            options.world.clone(),
+            options.sizes,
+            options.on_fatal.clone(),
+        ));
+        shared.want_next();
+        let committer = Committer::new(shared.clone(), found.current);
+        let interval = options.checkpoint_interval;
+        let keeper = Keeper::new(shared.clone(), interval, found.spares, found.next_spare);
+        Ok((Log(shared), committer, keeper, report))
+    }
+}
+
+/// The committer's and the keeper's threads.
+pub struct Threads<S: State> {
+    log: Log<S>,
+    committer: JoinHandle<Committer<S>>,
+    keeper: JoinHandle<Keeper<S>>,
+}
+
+impl<S: State> Threads<S> {
+    /// Starts both.
+    pub fn start(log: Log<S>, committer: Committer<S>, keeper: Keeper<S>) -> io::Result<Threads<S>> {
+        let thread = |name: &str| std::thread::Builder::new().name(name.into());
+        Ok(Threads {
+            log,
+            committer: thread("log-committer").spawn(move || committer.run())?,
+            keeper: thread("log-keeper").spawn(move || keeper.run())?,
+        })
+    }
+
+    /// Takes no more commands, makes everything durable that was taken, and ends both threads; with
+    /// `checkpoint`, the next start need not replay anything. Blocks.
+    pub fn stop(self, checkpoint: bool) {
+        let shared = &self.log.0;
+        {
+            let mut front = shared.front();
+            front.closing = true;
+            front.quit = true;
+        }
+        shared.room.notify_waiters();
+        shared.work.notify_one();
+        let committer = self.committer.join();
+        shared.keeper.nudge(None);
+        let keeper = self.keeper.join();
+        if let (Ok(mut committer), Ok(mut keeper), true) = (committer, keeper, checkpoint) {
+            // The keeper may have left with a snapshot in its box: that one first, then one of the very end. A
+            // failure has been reported by then, and only costs the next start a longer replay.
+            let _ = keeper.step();
+            shared.front().checkpoint.due = true;
+            let _ = committer.step();
+            let _ = keeper.step();
+        }
+    }
+}
