@@ -155,7 +155,13 @@ impl<S: Messaging + RegistryStore> Served<S> {
                 sqs::handle(action, call).await
             }
             "servicediscovery" => {
-                cloudmap::handle(&self.door.store, &self.door.world, action, &body, &context).await
+                let call = cloudmap::Call {
+                    store: &self.door.store,
+                    world: &self.door.world,
+                    context: &context,
+                    fields: Fields::parse(&body)?,
+                };
+                cloudmap::handle(action, call).await
             }
             _ => Err(AwsError::unknown_operation(target)),
         }
