@@ -1,0 +1,109 @@
+"""The AWS CLI with AWS_ENDPOINT_URL, and dig."""
+
+import json
+import subprocess
+import time
+
+import pytest
+
+
+def aws(tsugite, *arguments, code=0):
+    done = subprocess.run(
+        ["aws", *arguments, "--output", "json"], env=tsugite.aws_env(), capture_output=True, text=True, timeout=60,
+    )
+    assert done.returncode == code, (arguments, done.stdout, done.stderr)
+    if code:
+        return done.stderr
+    return json.loads(done.stdout) if done.stdout.strip() else {}
+
+
+def dig(tsugite, name, kind, *options):
+    host, port = tsugite.address("dns")
+    command = ["dig", f"@{host}", "-p", str(port), "+tries=1", "+time=3", *options, name, kind]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    assert done.returncode == 0, (command, done.stdout)
+    return done.stdout
+
+
+def test_queue_round_trip(tsugite):
+    url = aws(tsugite, "sqs", "create-queue", "--queue-name", "cli")["QueueUrl"]
+    assert aws(tsugite, "sqs", "get-queue-url", "--queue-name", "cli")["QueueUrl"] == url
+    # The CLI checks MD5OfMessageBody itself.
+    aws(tsugite, "sqs", "send-message", "--queue-url", url, "--message-body", "héllo")
+    (message,) = aws(tsugite, "sqs", "receive-message", "--queue-url", url)["Messages"]
+    assert message["Body"] == "héllo"
+    aws(tsugite, "sqs", "delete-message", "--queue-url", url, "--receipt-handle", message["ReceiptHandle"])
+    attributes = aws(tsugite, "sqs", "get-queue-attributes", "--queue-url", url, "--attribute-names", "All")["Attributes"]
+    assert attributes["ApproximateNumberOfMessages"] == "0"
+    assert attributes["ApproximateNumberOfMessagesNotVisible"] == "0"
+
+
+def test_topic_to_queue(tsugite):
+    topic = aws(tsugite, "sns", "create-topic", "--name", "cli-topic")["TopicArn"]
+    url = aws(tsugite, "sqs", "create-queue", "--queue-name", "cli-sub")["QueueUrl"]
+    query = ["--query", "Attributes.QueueArn"]
+    arn = aws(tsugite, "sqs", "get-queue-attributes", "--queue-url", url, "--attribute-names", "QueueArn", *query)
+    aws(tsugite, "sns", "subscribe", "--topic-arn", topic, "--protocol", "sqs", "--notification-endpoint", arn)
+    published = aws(tsugite, "sns", "publish", "--topic-arn", topic, "--message", "to all")
+    (message,) = aws(tsugite, "sqs", "receive-message", "--queue-url", url, "--wait-time-seconds", "2")["Messages"]
+    envelope = json.loads(message["Body"])
+    assert envelope["Message"] == "to all"
+    assert envelope["MessageId"] == published["MessageId"]
+
+
+def test_identity(tsugite):
+    identity = aws(tsugite, "sts", "get-caller-identity")
+    assert identity["Account"] == "000000000000"
+
+
+def test_errors_are_the_services_own(tsugite):
+    told = aws(tsugite, "sqs", "get-queue-url", "--queue-name", "nowhere", code=254)
+    assert "AWS.SimpleQueueService.NonExistentQueue" in told or "QueueDoesNotExist" in told
+    told = aws(tsugite, "sns", "list-platform-applications", code=254)
+    assert "InvalidAction" in told, told
+
+
+@pytest.mark.parametrize("tcp", [[], ["+tcp"]])
+def test_dig_finds_what_cloud_map_registered(tsugite, tcp):
+    name = "dug" + ("t" if tcp else "u")
+    namespace = aws(tsugite, "servicediscovery", "create-private-dns-namespace", "--name", f"{name}.test", "--vpc", "vpc-1")
+    operation = aws(tsugite, "servicediscovery", "get-operation", "--operation-id", namespace["OperationId"])["Operation"]
+    assert operation["Status"] == "SUCCESS"
+    records = "NamespaceId={},DnsRecords=[{{Type=A,TTL=15}},{{Type=SRV,TTL=15}}]".format(operation["Targets"]["NAMESPACE"])
+    service = aws(tsugite, "servicediscovery", "create-service", "--name", "web", "--dns-config", records)["Service"]
+    attributes = "AWS_INSTANCE_IPV4=192.0.2.7,AWS_INSTANCE_PORT=8443,color=blue"
+    aws(
+        tsugite, "servicediscovery", "register-instance",
+        "--service-id", service["Id"], "--instance-id", "one", "--attributes", attributes,
+    )
+    found = aws(
+        tsugite, "servicediscovery", "discover-instances",
+        "--namespace-name", f"{name}.test", "--service-name", "web", "--query-parameters", "color=blue",
+    )["Instances"]
+    assert [(i["InstanceId"], i["Attributes"]["AWS_INSTANCE_PORT"]) for i in found] == [("one", "8443")]
+    assert dig(tsugite, f"web.{name}.test", "A", "+short", *tcp).split() == ["192.0.2.7"]
+    srv = dig(tsugite, f"web.{name}.test", "SRV", "+short", *tcp).split()
+    assert srv[2] == "8443" and srv[3].startswith("one."), srv
+    assert dig(tsugite, srv[3], "A", "+short", *tcp).split() == ["192.0.2.7"]
+    assert "status: NXDOMAIN" in dig(tsugite, f"absent.{name}.test", "A", *tcp)
+    assert "status: REFUSED" in dig(tsugite, "example.com", "A", *tcp)
+
+
+def test_a_lease_that_is_not_renewed_ends(tsugite):
+    tsugite.register("shortlived", "one", 9, ttl_ms=1000)
+    assert dig(tsugite, "shortlived.internal", "A", "+short").split() == ["127.0.0.1"]
+    end = time.monotonic() + 3.0
+    while dig(tsugite, "shortlived.internal", "A", "+short").split():
+        assert time.monotonic() < end, "the instance outlived its lease"
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("service", ["sqs", "sns", "servicediscovery"])
+def test_unknown_actions_are_refused_over_raw_http(tsugite, service):
+    targets = {"sqs": "AmazonSQS.Fly", "servicediscovery": "Route53AutoNaming_v20170314.Fly"}
+    command = ["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", tsugite.url("aws", "/")]
+    if service in targets:
+        command += ["-H", f"X-Amz-Target: {targets[service]}", "-H", "Content-Type: application/x-amz-json-1.0", "-d", "{}"]
+    else:
+        command += ["-d", "Action=Fly&Version=2010-03-31"]
+    assert subprocess.run(command, capture_output=True, text=True, timeout=20).stdout == "400"
