@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use tsugite_base::Place;
 
-use crate::format::{FRAME_HEADER, FrameHeader, RECORD_HEADER, align_up, record_crc};
+use crate::format::{FRAME_HEADER, FrameHeader, RECORD_HEADER, align_up};
 
 /// Records appended since the previous batch was taken. Its position is fixed from the start, so that each
 /// record's place is known when it is appended.
@@ -82,11 +82,9 @@ impl Batch {
         self.buf.resize(header + RECORD_HEADER, 0);
         let payload = self.buf.len();
         encode(&mut self.buf);
-        let crc = record_crc(self.start + payload as u64, &self.buf[payload..]);
         // A decision that is longer than the room is cut off again long before 4 GiB.
         let len = u32::try_from(self.buf.len() - payload).unwrap_or(u32::MAX);
-        self.buf[header..header + 4].copy_from_slice(&len.to_le_bytes());
-        self.buf[header + 4..header + 8].copy_from_slice(&crc.to_le_bytes());
+        self.buf[header..payload].copy_from_slice(&len.to_le_bytes());
         self.payload_crc = crc32c::crc32c_append(self.payload_crc, &self.buf[header..]);
     }
 
@@ -105,7 +103,7 @@ impl Batch {
         })
     }
 
-    /// The bytes of a record in this batch.
+    /// Bytes of this batch.
     pub(crate) fn get(&self, place: Place) -> Option<Bytes> {
         let from = usize::try_from(place.lsn.checked_sub(self.start)?).ok()?;
         let bytes = self.buf.get(from..from + place.len as usize)?;

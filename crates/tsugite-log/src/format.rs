@@ -6,10 +6,10 @@
 //! holds *records*, which are the state machines' business. All integers are little-endian, all checksums
 //! CRC-32C.
 //!
-//! | segment header (64) | frame header (32) | record header (8) | checkpoint header (64) |
+//! | segment header (64) | frame header (32) | record header (4) | checkpoint header (64) |
 //! |---|---|---|---|
 //! | `TSUGLOG\0` | `TSGF` | length u32 | `TSUGCKP\0` |
-//! | version u32, flags u32 | checksum of the next 24 bytes u32 | checksum u32 | version u32, zero u32 |
+//! | version u32, flags u32 | checksum of the next 24 bytes u32 | | version u32, zero u32 |
 //! | log id u64 | log id u64 | | log id u64 |
 //! | base LSN u64 | LSN of this frame u64 | | LSN u64 |
 //! | zero | payload length u32 | | oldest LSN needed u64 |
@@ -19,8 +19,8 @@
 //! Flag 1 of a segment says that it was recycled: what follows its frames is old, not zero.
 //!
 //! Recycled segments hold frames of an earlier time, and a message body may hold anything: a frame counts only
-//! if its header names this log (a random id) and the very position at which it stands. A record's checksum
-//! covers its payload and starts from its LSN, so a read from a wrong place fails too.
+//! if its header names this log (a random id) and the very position at which it stands. Parts of a record that
+//! are read back alone carry a checksum of their own, which is their state machine's business.
 
 use tsugite_base::Place;
 use tsugite_base::codec::{Get, Malformed, Put};
@@ -32,7 +32,7 @@ pub(crate) const SEGMENT_HEADER: usize = 64;
 /// Bytes of a frame's header.
 pub(crate) const FRAME_HEADER: usize = 32;
 /// Bytes of a record's header.
-pub(crate) const RECORD_HEADER: usize = 8;
+pub(crate) const RECORD_HEADER: usize = 4;
 /// Bytes of a checkpoint's header.
 pub(crate) const CHECKPOINT_HEADER: usize = 64;
 /// Frames begin at multiples of this many bytes.
@@ -250,11 +250,6 @@ impl FrameHeader {
     }
 }
 
-/// The checksum of a record at `lsn`.
-pub(crate) fn record_crc(lsn: u64, payload: &[u8]) -> u32 {
-    crc32c::crc32c_append(lsn as u32 ^ (lsn >> 32) as u32, payload)
-}
-
 /// One record as it lies in a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RawRecord<'a> {
@@ -262,42 +257,31 @@ pub(crate) struct RawRecord<'a> {
     pub(crate) place: Place,
 }
 
-/// Checks the record whose header starts `bytes` and whose payload is at `lsn`.
-pub(crate) fn record_at(lsn: u64, bytes: &[u8]) -> Result<RawRecord<'_>, Malformed> {
-    let mut fields = Get::new(bytes);
-    let len = fields.u32("record length")?;
-    let crc = fields.u32("record checksum")?;
-    let payload = fields.take(len as usize, "record")?;
-    if record_crc(lsn, payload) != crc {
-        return Err(Malformed {
-            what: "record checksum",
-        });
-    }
-    Ok(RawRecord {
-        payload,
-        place: Place { lsn, len },
-    })
-}
-
 /// The records of a frame whose payload begins at `lsn`.
 pub(crate) fn records(
     mut lsn: u64,
-    mut payload: &[u8],
+    payload: &[u8],
 ) -> impl Iterator<Item = Result<RawRecord<'_>, Malformed>> {
+    let mut rest = Get::new(payload);
     std::iter::from_fn(move || {
-        if payload.is_empty() {
+        if rest.remaining() == 0 {
             return None;
         }
-        let record = record_at(lsn + RECORD_HEADER as u64, payload);
-        match &record {
-            Ok(r) => {
-                let whole = RECORD_HEADER + r.payload.len();
-                payload = &payload[whole..];
-                lsn += whole as u64;
+        Some(match rest.bytes("record") {
+            Ok(payload) => {
+                lsn += RECORD_HEADER as u64;
+                let place = Place {
+                    lsn,
+                    len: payload.len() as u32,
+                };
+                lsn = place.end();
+                Ok(RawRecord { payload, place })
             }
-            Err(_) => payload = &[],
-        }
-        Some(record)
+            Err(e) => {
+                rest = Get::new(&[]);
+                Err(e)
+            }
+        })
     })
 }
 

@@ -16,6 +16,7 @@ mod batch;
 mod checkpoint;
 mod committer;
 pub mod disk;
+mod domains;
 mod format;
 mod hot;
 mod keeper;
@@ -28,11 +29,13 @@ mod recovery;
 mod room;
 mod segment;
 mod state;
+mod store;
 #[cfg(test)]
 mod testing;
 mod threads;
 
 pub use committer::Committer;
+pub use domains::{Domains, Record, Settings};
 pub use format::VERSION;
 pub use keeper::Keeper;
 pub use log::Log;
@@ -41,4 +44,5 @@ pub use open_error::{Corruption, OpenError};
 pub use options::{Fatal, OnFatal, Options, Sizes};
 pub use recovery::{Recovery, Torn};
 pub use state::State;
+pub use store::LogStore;
 pub use threads::Threads;

@@ -6,7 +6,7 @@
 
 use std::future::Future;
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -17,6 +17,7 @@ use tsugite_engine::{Failure, Unavailable};
 
 use crate::batch::{Batch, Frame};
 use crate::disk::{Disk, Guard};
+use crate::format::segment_name;
 use crate::hot::Hot;
 use crate::metrics::{LogMetrics, Metrics};
 use crate::options::{Fatal, OnFatal, Sizes};
@@ -52,7 +53,8 @@ pub(crate) struct Shared<S> {
     pub(crate) log_id: u64,
     pub(crate) metrics: Metrics,
     on_fatal: OnFatal,
-    _guard: Box<dyn Guard>,
+    /// Keeps other processes out until the log is closed.
+    guard: Mutex<Option<Box<dyn Guard>>>,
 }
 
 /// What is behind the lock.
@@ -182,7 +184,7 @@ impl<S: State> Shared<S> {
             log_id: start.log_id,
             metrics: Metrics::default(),
             on_fatal,
-            _guard: guard,
+            guard: Mutex::new(Some(guard)),
         }
     }
 
@@ -273,6 +275,11 @@ impl<S: State> Shared<S> {
         }
     }
 
+    /// Lets other processes open the directory.
+    pub(crate) fn unlock(&self) {
+        self.guard.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
     /// Everything below `lsn` is durable: lets the replies go.
     pub(crate) fn complete(&self, lsn: u64) {
         self.synced.store(lsn, Ordering::Release);
@@ -304,6 +311,13 @@ impl<S> Front<S> {
 }
 
 impl<S: State> Front<S> {
+    /// Lets time pass in the state.
+    fn advance(&mut self, now: Now) {
+        self.applying = true;
+        self.state.advance(now);
+        self.applying = false;
+    }
+
     /// Appends and applies all records, or none. Returns what the reply waits for.
     fn append<Rec: Into<S::Record>>(&mut self, records: Vec<Rec>, sizes: &Sizes) -> Result<(), Unavailable> {
         if records.is_empty() {
@@ -326,7 +340,6 @@ impl<S: State> Front<S> {
         for (record, place) in records.into_iter().zip(self.batch.places_after(mark)) {
             self.state.apply(record, place);
         }
-        self.state.settle();
         self.applying = false;
         Ok(())
     }
@@ -391,12 +404,16 @@ impl<S: State> Log<S> {
         if front.room.admission(&front.batch, &shared.sizes) == Admission::Wait {
             return None;
         }
-        let decision = match decide.take()?(&front.state, shared.world.now()) {
+        let now = shared.world.now();
+        front.advance(now);
+        let decision = match decide.take()?(&front.state, now) {
             Ok(decision) => decision,
             Err(refusal) => return Some(Err(Failure::Refused(refusal))),
         };
         let idle = front.batch.is_empty();
-        if let Err(unavailable) = front.append(decision.records, &shared.sizes) {
+        let appended = front.append(decision.records, &shared.sizes);
+        front.state.settle();
+        if let Err(unavailable) = appended {
             return Some(Err(unavailable.into()));
         }
         if idle && !front.batch.is_empty() {
@@ -444,7 +461,8 @@ impl<S: State> Log<S> {
         self.0.synced.load(Ordering::Acquire)
     }
 
-    /// The bytes of records, in the order of `places`: from memory, or else from disk on a helper thread, checked.
+    /// The bytes at `places` (records or parts of them), in order: from memory, or else from disk on a helper
+    /// thread. What was damaged on disk is found by the checksum that such parts carry.
     pub async fn fetch(&self, places: Vec<Place>) -> Result<Vec<Bytes>, Unavailable> {
         let mut found: Vec<Option<Bytes>> = places.iter().map(|p| self.in_memory(*p)).collect();
         if found.iter().any(Option::is_none) {
@@ -484,23 +502,22 @@ impl<S: State> Log<S> {
     }
 
     fn on_disk(&self, place: Place) -> Result<Bytes, Unavailable> {
-        self.0
-            .metrics
-            .disk_reads
-            .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let segment = self.0.segments.holding(place.lsn).ok_or_else(|| {
-            Unavailable::Unreadable(format!("position {:#x} is no longer in the log", place.lsn))
-        })?;
-        segment.record(place).map_err(|e| {
-            let what = format!(
-                "the record at position {:#x} ({} bytes, in {}): {e}",
-                place.lsn,
-                place.len,
-                crate::format::segment_name(segment.base)
-            );
-            tracing::error!("{what}");
+        let Place { lsn, len } = place;
+        let segments = &self.0.segments;
+        let gone = || Unavailable::Unreadable(format!("position {lsn:#x} is no longer in the log"));
+        let segment = segments.holding(lsn).ok_or_else(gone)?;
+        let bytes = segment.read(place).map_err(|e| {
+            let name = segment_name(segment.base);
+            let what = format!("{len} bytes at position {lsn:#x}, in {name}: {e}");
+            tracing::error!("cannot read {what}");
             Unavailable::Unreadable(what)
-        })
+        })?;
+        self.0.metrics.disk_reads.fetch_add(1, Relaxed);
+        // A segment leaves the map before its file is used again: if it is still there, this was its content.
+        match segments.holding(lsn) {
+            Some(still) if Arc::ptr_eq(&still, &segment) => Ok(bytes),
+            _ => Err(gone()),
+        }
     }
 
     /// The counters now.

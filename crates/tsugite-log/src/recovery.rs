@@ -105,6 +105,8 @@ pub(crate) fn recover<S: State>(
     };
     report.end = replay(disk, &segments[first..], log_id, from, &mut state, &mut report)?;
 
+    state.recovered(now);
+
     let current = segments[segments.len() - 1].clone();
     settle_tail(disk, &current, log_id, &mut report)?;
     let (spares, next_spare) = clean_up(disk, &listing, header, &options.sizes)?;

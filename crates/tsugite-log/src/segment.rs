@@ -8,9 +8,7 @@ use bytes::Bytes;
 use tsugite_base::Place;
 
 use crate::disk::{File, read_exact};
-use crate::format::{
-    ALIGN, FRAME_HEADER, FRAME_MAGIC, FrameHeader, RECORD_HEADER, SEGMENT_HEADER, align_up, record_at,
-};
+use crate::format::{ALIGN, FRAME_HEADER, FRAME_MAGIC, FrameHeader, SEGMENT_HEADER, align_up};
 
 /// A file that holds `base .. base + capacity` of the stream.
 pub(crate) struct Segment {
@@ -31,20 +29,11 @@ impl Segment {
         self.base + self.capacity
     }
 
-    /// Reads one record and checks it.
-    pub(crate) fn record(&self, place: Place) -> io::Result<Bytes> {
-        let header = RECORD_HEADER as u64;
-        let lsn = place.lsn.checked_sub(header).filter(|&lsn| lsn >= self.base);
-        let lsn = lsn.ok_or(io::ErrorKind::InvalidInput)?;
-        let mut bytes = vec![0; RECORD_HEADER + place.len as usize];
-        read_exact(&*self.file, self.offset(lsn), &mut bytes)?;
-        match record_at(place.lsn, &bytes) {
-            Ok(record) if record.place == place => Ok(Bytes::from(bytes).slice(RECORD_HEADER..)),
-            _ => Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                "its checksum does not match",
-            )),
-        }
+    /// Reads bytes of the stream.
+    pub(crate) fn read(&self, place: Place) -> io::Result<Bytes> {
+        let mut bytes = vec![0; place.len as usize];
+        read_exact(&*self.file, self.offset(place.lsn), &mut bytes)?;
+        Ok(bytes.into())
     }
 }
 

@@ -27,6 +27,14 @@ pub trait State: Sized + Send + 'static {
     fn oldest_needed(&self) -> Option<u64>;
     /// Whether the record makes the store larger: such records are refused when the disk is full.
     fn grows(record: &Self::Record) -> bool;
+    /// Called once, after recovery has applied every record.
+    fn recovered(&mut self, now: Now) {
+        let _ = now;
+    }
+    /// Lets time pass; called before each decision. Changes nothing that records would not bring about as well.
+    fn advance(&mut self, now: Now) {
+        let _ = now;
+    }
     /// Called under the lock after each change, durable or not: the place to wake those who wait for it.
     fn settle(&mut self) {}
 }

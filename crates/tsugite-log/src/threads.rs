@@ -91,5 +91,6 @@ impl<S: State> Threads<S> {
             let _ = committer.step();
             let _ = keeper.step();
         }
+        shared.unlock();
     }
 }

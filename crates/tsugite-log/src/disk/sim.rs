@@ -234,11 +234,19 @@ impl Model {
         if growth > 0 && self.used() + growth > self.capacity {
             return Err(io::ErrorKind::StorageFull.into());
         }
-        self.operate(operation)?;
+        let done = self.operate(operation);
+        // A write that fails may be half done.
+        let bytes = if done.is_ok() {
+            bytes
+        } else {
+            &bytes[..bytes.len() / 2]
+        };
         let file = &mut self.files[id];
-        put(&mut file.seen, offset, bytes);
-        file.writes.push((offset, bytes.to_vec()));
-        Ok(())
+        if !self.halted {
+            put(&mut file.seen, offset, bytes);
+            file.writes.push((offset, bytes.to_vec()));
+        }
+        done
     }
 
     /// One possible durable content of a file with unsynced writes.

@@ -1,0 +1,147 @@
+//! All durable machines of the product as one state over one log, so that a command may change several of them
+//! in one frame.
+
+use tsugite_base::codec::{Get, Malformed, Put};
+use tsugite_base::{Now, Place};
+use tsugite_broker::Broker;
+use tsugite_registry::Registry;
+
+use crate::state::State;
+
+/// Kinds (first bytes of records) from here on are the registry's, those below the broker's.
+const REGISTRY_KINDS: u8 = 0x80;
+/// First byte of a snapshot.
+const SNAPSHOT_FORMAT: u8 = 1;
+
+/// The machines.
+#[derive(Debug)]
+pub struct Domains {
+    /// Queues, topics, messages.
+    pub broker: Broker,
+    /// Services, instances, health.
+    pub registry: Registry,
+}
+
+/// What the machines need to know.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// The broker's.
+    pub broker: tsugite_broker::Settings,
+    /// The registry's.
+    pub registry: tsugite_registry::Settings,
+}
+
+/// A durable change of one of the machines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Record {
+    /// The broker's.
+    Broker(tsugite_broker::Record),
+    /// The registry's.
+    Registry(tsugite_registry::Record),
+}
+
+impl From<tsugite_broker::Record> for Record {
+    fn from(record: tsugite_broker::Record) -> Record {
+        Record::Broker(record)
+    }
+}
+
+impl From<tsugite_registry::Record> for Record {
+    fn from(record: tsugite_registry::Record) -> Record {
+        Record::Registry(record)
+    }
+}
+
+impl State for Domains {
+    type Settings = Settings;
+    type Record = Record;
+
+    fn restore(settings: &Settings, snapshot: Option<&[u8]>, now: Now) -> Result<Domains, Malformed> {
+        let Some(snapshot) = snapshot else {
+            return Ok(Domains {
+                broker: Broker::new(settings.broker),
+                registry: Registry::new(settings.registry.clone()),
+            });
+        };
+        let mut from = Get::new(snapshot);
+        if from.u8("snapshot format")? != SNAPSHOT_FORMAT {
+            let what = "snapshot format";
+            return Err(Malformed { what });
+        }
+        let broker = section(&mut from)?;
+        let registry = section(&mut from)?;
+        from.end("snapshot")?;
+        Ok(Domains {
+            broker: Broker::restore(broker, settings.broker)?,
+            registry: Registry::restore(registry, settings.registry.clone(), now)?,
+        })
+    }
+
+    fn snapshot(&self, out: &mut Vec<u8>) {
+        out.put_u8(SNAPSHOT_FORMAT);
+        put_section(out, |out| self.broker.snapshot(out));
+        put_section(out, |out| self.registry.snapshot(out));
+    }
+
+    fn encode(record: &Record, out: &mut Vec<u8>) {
+        match record {
+            Record::Broker(record) => record.encode(out),
+            Record::Registry(record) => record.encode(out),
+        }
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Record, Malformed> {
+        match bytes.first() {
+            Some(&kind) if kind < REGISTRY_KINDS => tsugite_broker::Record::decode(bytes).map(Record::Broker),
+            _ => tsugite_registry::Record::decode(bytes).map(Record::Registry),
+        }
+    }
+
+    fn apply(&mut self, record: Record, place: Place) {
+        match record {
+            Record::Broker(record) => self.broker.apply(record, place),
+            Record::Registry(record) => self.registry.apply(record, place),
+        }
+    }
+
+    fn oldest_needed(&self) -> Option<u64> {
+        let needed = [self.broker.oldest_needed(), self.registry.oldest_needed()];
+        needed.into_iter().flatten().min()
+    }
+
+    fn grows(record: &Record) -> bool {
+        use tsugite_registry::Record::{InstanceRemoved, NamespaceDeleted, Reset, ServiceDeleted};
+        match record {
+            Record::Broker(record) => record.grows(),
+            Record::Registry(record) => !matches!(
+                record,
+                NamespaceDeleted { .. } | ServiceDeleted { .. } | InstanceRemoved { .. } | Reset
+            ),
+        }
+    }
+
+    fn recovered(&mut self, now: Now) {
+        self.registry.grant_leases(now);
+        self.advance(now);
+    }
+
+    fn advance(&mut self, now: Now) {
+        self.broker.advance(now);
+        self.registry.advance(now);
+    }
+}
+
+/// Eight bytes of length, then what `put` appends: a backlog's snapshot may be longer than 4 GiB.
+fn put_section(out: &mut Vec<u8>, put: impl FnOnce(&mut Vec<u8>)) {
+    let at = out.len();
+    out.put_u64(0);
+    put(out);
+    let len = (out.len() - at - 8) as u64;
+    out[at..at + 8].copy_from_slice(&len.to_le_bytes());
+}
+
+fn section<'a>(from: &mut Get<'a>) -> Result<&'a [u8], Malformed> {
+    const WHAT: &str = "snapshot section";
+    let len = from.u64(WHAT)?;
+    from.take(usize::try_from(len).map_err(|_| Malformed { what: WHAT })?, WHAT)
+}
