@@ -34,3 +34,6 @@ pub use leases::DEFAULT_LEASE_MS;
 pub use model::*;
 pub use record::{Record, Removal};
 pub use registry::{Changes, Registry, Settings};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,344 @@
+//! Records and snapshots: round trips, garbage, and the equivalence of running, replaying and restoring.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn arb_text() -> impl Strategy<Value = String> {
+    "[a-zA-Z0-9._-]{0,12}"
+}
+
+fn arb_attributes() -> impl Strategy<Value = Attributes> {
+    proptest::collection::btree_map(arb_text(), arb_text(), 0..5)
+}
+
+fn arb_uuid() -> impl Strategy<Value = Uuid> {
+    any::<[u8; 16]>().prop_map(Uuid)
+}
+
+fn arb_time() -> impl Strategy<Value = Timestamp> {
+    any::<u64>().prop_map(Timestamp)
+}
+
+fn arb_namespace() -> impl Strategy<Value = Namespace> {
+    let kind = prop_oneof![Just(NamespaceKind::Http), Just(NamespaceKind::DnsPrivate)];
+    let texts = (
+        arb_text(),
+        proptest::option::of(arb_text()),
+        proptest::option::of(arb_text()),
+    );
+    let rest = (any::<u32>(), proptest::option::of(arb_uuid()), arb_time());
+    (any::<u64>(), kind, texts, rest).prop_map(|(id, kind, texts, rest)| Namespace {
+        id: NamespaceId(id),
+        name: texts.0,
+        kind,
+        description: texts.1,
+        creator_request_id: texts.2,
+        soa_ttl: rest.0,
+        operation: rest.1,
+        created: rest.2,
+    })
+}
+
+fn arb_dns() -> impl Strategy<Value = DnsConfig> {
+    let kind = prop_oneof![Just(RecordType::A), Just(RecordType::Aaaa), Just(RecordType::Srv)];
+    let record = (kind, any::<u32>()).prop_map(|(kind, ttl)| DnsRecord { kind, ttl });
+    let routing = prop_oneof![Just(RoutingPolicy::Multivalue), Just(RoutingPolicy::Weighted)];
+    (routing, proptest::collection::vec(record, 0..3))
+        .prop_map(|(routing, records)| DnsConfig { routing, records })
+}
+
+fn arb_health() -> impl Strategy<Value = HealthSource> {
+    let kind = prop_oneof![
+        arb_text().prop_map(|path| CheckKind::Http { path }),
+        Just(CheckKind::Tcp)
+    ];
+    let check = (kind, any::<[u32; 4]>()).prop_map(|(kind, n)| HealthCheck {
+        kind,
+        interval_ms: n[0],
+        timeout_ms: n[1],
+        unhealthy: n[2],
+        healthy: n[3],
+    });
+    prop_oneof![
+        Just(HealthSource::None),
+        Just(HealthSource::Custom),
+        check.prop_map(HealthSource::Active)
+    ]
+}
+
+fn arb_service() -> impl Strategy<Value = Service> {
+    let texts = (
+        arb_text(),
+        proptest::option::of(arb_text()),
+        proptest::option::of(arb_text()),
+    );
+    let rest = (proptest::option::of(arb_dns()), arb_health(), arb_time());
+    (any::<[u64; 2]>(), texts, rest).prop_map(|(ids, texts, rest)| Service {
+        id: ServiceId(ids[0]),
+        namespace: NamespaceId(ids[1]),
+        name: texts.0,
+        description: texts.1,
+        creator_request_id: texts.2,
+        dns: rest.0,
+        health: rest.1,
+        created: rest.2,
+    })
+}
+
+fn arb_instance() -> impl Strategy<Value = Instance> {
+    let rest = (
+        proptest::option::of(arb_uuid()),
+        proptest::option::of(any::<u32>()),
+        proptest::option::of(any::<bool>()),
+        arb_time(),
+    );
+    (
+        arb_text(),
+        arb_attributes(),
+        proptest::option::of(arb_text()),
+        rest,
+    )
+        .prop_map(|(id, attributes, creator_request_id, rest)| Instance {
+            id: id.into(),
+            attributes: attributes.into(),
+            creator_request_id,
+            operation: rest.0,
+            lease_ms: rest.1,
+            custom: rest.2,
+            registered: rest.3,
+        })
+}
+
+fn arb_record() -> impl Strategy<Value = Record> {
+    let cause = prop_oneof![Just(Removal::Deregistered), Just(Removal::Expired)];
+    prop_oneof![
+        arb_namespace().prop_map(Record::NamespaceCreated),
+        (any::<u64>(), arb_uuid(), arb_time()).prop_map(|(id, operation, at)| Record::NamespaceDeleted {
+            id: NamespaceId(id),
+            operation,
+            at,
+        }),
+        arb_service().prop_map(Record::ServiceCreated),
+        any::<u64>().prop_map(|id| Record::ServiceDeleted { id: ServiceId(id) }),
+        (any::<u64>(), arb_instance(), arb_time()).prop_map(|(id, instance, steady)| {
+            Record::InstanceRegistered {
+                service: ServiceId(id),
+                instance,
+                steady,
+            }
+        }),
+        (
+            any::<u64>(),
+            arb_text(),
+            cause,
+            proptest::option::of(arb_uuid()),
+            arb_time()
+        )
+            .prop_map(|(id, instance, cause, operation, at)| Record::InstanceRemoved {
+                service: ServiceId(id),
+                instance: instance.into(),
+                cause,
+                operation,
+                at,
+            }),
+        (any::<u64>(), arb_text(), any::<bool>()).prop_map(|(id, instance, healthy)| {
+            Record::CustomHealthSet {
+                service: ServiceId(id),
+                instance: instance.into(),
+                healthy,
+            }
+        }),
+        Just(Record::Reset),
+    ]
+}
+
+/// What a client may do, with few enough names that commands meet.
+#[derive(Clone, Debug)]
+enum Step {
+    Namespace(u8, bool),
+    DeleteNamespace(u8),
+    Service(u8, u8, HealthSource),
+    DeleteService(u8),
+    Register(u8, u8, u8),
+    Deregister(u8, u8),
+    Health(u8, u8, bool),
+    Put(u8, Option<u16>),
+    Pass(u16),
+    Reset,
+}
+
+fn arb_step() -> impl Strategy<Value = Step> {
+    let small = || 0..3u8;
+    let health = prop_oneof![
+        Just(HealthSource::None),
+        Just(HealthSource::Custom),
+        Just(HealthSource::Active(HealthCheck::new(CheckKind::Tcp)))
+    ];
+    prop_oneof![
+        3 => (small(), any::<bool>()).prop_map(|(n, dns)| Step::Namespace(n, dns)),
+        1 => small().prop_map(Step::DeleteNamespace),
+        3 => (small(), small(), health).prop_map(|(n, s, h)| Step::Service(n, s, h)),
+        1 => small().prop_map(Step::DeleteService),
+        6 => (small(), small(), small()).prop_map(|(s, i, a)| Step::Register(s, i, a)),
+        3 => (small(), small()).prop_map(|(s, i)| Step::Deregister(s, i)),
+        3 => (small(), small(), any::<bool>()).prop_map(|(s, i, h)| Step::Health(s, i, h)),
+        4 => (small(), proptest::option::of(100..20_000u16)).prop_map(|(i, l)| Step::Put(i, l)),
+        4 => (0..20_000u16).prop_map(Step::Pass),
+        1 => Just(Step::Reset),
+    ]
+}
+
+impl Rig {
+    fn nth_namespace(&self, n: u8) -> NamespaceId {
+        let ids: Vec<_> = self.registry.namespaces.keys().copied().collect();
+        ids.get(usize::from(n)).copied().unwrap_or(NamespaceId(0))
+    }
+
+    fn nth_service(&self, n: u8) -> ServiceId {
+        let ids: Vec<_> = self.registry.services.keys().copied().collect();
+        ids.get(usize::from(n)).copied().unwrap_or(ServiceId(0))
+    }
+
+    /// Takes a step; that it may be refused is part of the test.
+    fn step(&mut self, step: &Step) {
+        match *step {
+            Step::Namespace(n, dns) => {
+                let kind = if dns {
+                    NamespaceKind::DnsPrivate
+                } else {
+                    NamespaceKind::Http
+                };
+                let _ = self.namespace(&format!("n{n}"), kind);
+            }
+            Step::DeleteNamespace(n) => {
+                let command = DeleteNamespace {
+                    id: self.nth_namespace(n),
+                    operation: self.draw_uuid(),
+                };
+                let _ = self.run(|r, now| r.delete_namespace(&command, now));
+            }
+            Step::Service(n, s, ref health) => {
+                let namespace = self.nth_namespace(n);
+                let _ = self.service(namespace, &format!("s{s}"), health.clone());
+            }
+            Step::DeleteService(s) => {
+                let id = self.nth_service(s);
+                let _ = self.run(|r, _| r.delete_service(id));
+            }
+            Step::Register(s, i, a) => {
+                let service = self.nth_service(s);
+                let at = format!("127.0.0.{a}");
+                let _ = self.register(service, &format!("i{i}"), &[(IPV4, &at)]);
+            }
+            Step::Deregister(s, i) => {
+                let command = DeregisterInstance {
+                    operation: self.draw_uuid(),
+                    service: self.nth_service(s),
+                    instance: format!("i{i}"),
+                };
+                let _ = self.run(|r, now| r.deregister_instance(&command, now));
+            }
+            Step::Health(s, i, healthy) => {
+                let command = UpdateCustomHealth {
+                    service: self.nth_service(s),
+                    instance: format!("i{i}"),
+                    healthy,
+                };
+                let _ = self.run(|r, _| r.update_custom_health(&command));
+            }
+            Step::Put(i, lease) => {
+                self.put(&format!("i{i}"), lease.map(u32::from));
+            }
+            Step::Pass(ms) => self.pass(ms.into()),
+            Step::Reset => {
+                let record = self.registry.reset(self.now());
+                self.take(Decision::record(vec![record], ()));
+            }
+        }
+    }
+
+    /// Every instance with a lease has one timer, every checked one has one probe, and the counts agree.
+    fn check_books(&self) {
+        let r = &self.registry;
+        let instances: Vec<_> = r.services.values().flat_map(|s| s.instances.values()).collect();
+        assert_eq!(r.instances, instances.len());
+        let leased = instances.iter().filter(|i| i.lease.is_some()).count();
+        assert_eq!(r.lease_timers.len() + r.overdue.len(), leased);
+        assert_eq!(
+            r.probe_timers.len(),
+            instances.iter().filter(|i| i.check.is_some()).count()
+        );
+        assert_eq!(
+            r.service_names.values().map(Vec::len).sum::<usize>(),
+            r.services.len()
+        );
+        assert_eq!(r.namespace_names.len(), r.namespaces.len());
+        assert_eq!(
+            r.namespaces.values().map(|n| n.services).sum::<usize>(),
+            r.services.len()
+        );
+        assert_eq!(r.changes_since(0).services.len(), r.services.len());
+    }
+}
+
+proptest! {
+    #[test]
+    fn records_round_trip(record in arb_record()) {
+        let mut bytes = Vec::new();
+        record.encode(&mut bytes);
+        prop_assert!(bytes[0] >= 0x80);
+        prop_assert_eq!(Record::decode(&bytes), Ok(record));
+    }
+
+    #[test]
+    fn damaged_records_are_refused_or_differ(record in arb_record(), at in any::<prop::sample::Index>(), cut in any::<bool>()) {
+        let mut bytes = Vec::new();
+        record.encode(&mut bytes);
+        let at = at.index(bytes.len());
+        if cut {
+            bytes.truncate(at);
+            prop_assert!(Record::decode(&bytes).is_err());
+        } else {
+            bytes[at] ^= 0x55;
+            prop_assert_ne!(Record::decode(&bytes), Ok(record));
+        }
+    }
+
+    #[test]
+    fn garbage_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let _ = Record::decode(&bytes);
+        let _ = Registry::restore(&bytes, Settings::default(), Now::at(0));
+    }
+
+    #[test]
+    fn records_of_another_history_never_panic(records in proptest::collection::vec(arb_record(), 0..20)) {
+        let mut registry = Registry::new(Settings::default());
+        for record in records {
+            registry.apply(record, Place::default());
+            registry.advance(Now::at(5));
+            let _ = registry.due_probes(10, SEED, Now::at(5));
+        }
+    }
+
+    #[test]
+    fn running_replaying_and_restoring_agree(steps in proptest::collection::vec(arb_step(), 0..60), cut in any::<prop::sample::Index>()) {
+        let mut rig = Rig::new();
+        let cut = cut.index(steps.len().max(1));
+        let mut checkpoint = (snapshot(&rig.registry), 0);
+        for (at, step) in steps.iter().enumerate() {
+            if at == cut {
+                checkpoint = (snapshot(&rig.registry), rig.log.len());
+            }
+            rig.step(step);
+            rig.check_books();
+        }
+        let live = snapshot(&rig.registry);
+        prop_assert_eq!(&snapshot(&rig.replayed()), &live);
+        let mut restored = Registry::restore(&checkpoint.0, Settings::default(), rig.now()).unwrap();
+        for bytes in &rig.log[checkpoint.1..] {
+            restored.apply(Record::decode(bytes).unwrap(), Place::default());
+        }
+        prop_assert_eq!(&snapshot(&restored), &live);
+    }
+}
