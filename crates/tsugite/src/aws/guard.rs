@@ -21,7 +21,7 @@ pub(super) struct Guard {
 
 impl Guard {
     /// Refuses a request that a foreign page may have caused.
-    pub fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), AwsError> {
+    pub(super) fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), AwsError> {
         let host = headers
             .get(header::HOST)
             .map(|value| value.to_str().unwrap_or("(not text)"));
