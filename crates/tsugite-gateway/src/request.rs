@@ -1,0 +1,400 @@
+//! The life of a request, from its head to the head of its answer. [`forward`] is the list.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use http::request::Parts;
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use tsugite_grpc::Code;
+use tsugite_traffic::{Admission, Head, Outcome, Rejection, RouteError, classify_grpc, classify_http};
+
+use crate::body::{Body, Busy, RequestBody};
+use crate::call::{Admitted, Exchange};
+use crate::clients::Client;
+use crate::codec::tunnel::{self, Switch};
+use crate::core::{Core, View};
+use crate::grpc;
+use crate::headers::{self, Hop};
+use crate::limit::Limit;
+use crate::metrics::ResponseClass;
+use crate::problem::{self, Asker, CircuitFacts, Problem};
+use crate::relay::Relay;
+use crate::upstream::{self, Answer, Failure};
+
+/// Answers one request of a client. Never fails: what goes wrong becomes an answer.
+pub(crate) async fn handle(core: Rc<Core>, client: Rc<Client>, request: Request<Incoming>) -> Response<Body> {
+    let busy = Busy::begin(&client.state);
+    core.counters().requests.add(1);
+    core.shared.control.traffic();
+    let (mut parts, incoming) = request.into_parts();
+    let id = headers::add_identity(&mut parts.headers, &mut core.rng.borrow_mut());
+    let asker = Asker::new(id, grpc::is_grpc(&parts.headers), &parts.method);
+    let mut answer = match forward(&core, &client, parts, incoming, asker).await {
+        Ok(answer) => answer,
+        Err(problem) => problem.answer(asker),
+    };
+    answer.body_mut().hold(busy);
+    answer
+}
+
+/// The steps of a request: check the head, find the service, ask its circuit, pick an endpoint, rewrite the head,
+/// send, and hand the answer on.
+async fn forward(
+    core: &Rc<Core>,
+    client: &Client,
+    mut parts: Parts,
+    incoming: Incoming,
+    asker: Asker,
+) -> Result<Response<Body>, Problem> {
+    let target = Target::read(client, &parts).inspect_err(|_| core.counters().bad_requests.add(1))?;
+    let view = core.view();
+    let route = find(core, &view, &target, &parts, asker)?;
+    let uploads = !incoming.is_end_stream();
+    let exchange = admit(core, view, &route, &parts, asker, uploads)?;
+
+    let hop = headers::strip_hop_by_hop(&mut parts.headers);
+    headers::add_forwarded(
+        &mut parts.headers,
+        &client.forwarded_for,
+        target.host_value().as_ref(),
+    );
+    if let Limit::Client(at, _) = exchange.limit {
+        grpc::set_timeout(&mut parts.headers, at.since(core.now()));
+    }
+    let h2 = exchange.endpoint().protocol.is_http2(asker.grpc);
+    let switch = Switch::asked(&mut parts, &hop, h2).map_err(|why| refuse_switch(&exchange, why))?;
+    aim(&mut parts, &target, &route.path, &hop, h2, &exchange)?;
+    let body = if uploads {
+        RequestBody::Client {
+            incoming,
+            call: exchange.share(),
+        }
+    } else {
+        RequestBody::Empty
+    };
+    upstream::frame_body(&mut parts, &body, h2, asker.grpc);
+
+    let request = Request::from_parts(parts, body);
+    let sent = exchange
+        .within(upstream::send(&exchange, request, h2, route.connect_timeout))
+        .await;
+    let answer = sent
+        .map_err(|_| timed_out(&exchange))?
+        .map_err(|failure| failed(&exchange, &failure))?;
+    Ok(hand_on(exchange, answer, switch))
+}
+
+/// Where the client aims.
+struct Target {
+    /// Of the authority, or `Host`.
+    host: Option<Authorities>,
+    proxy_form: bool,
+}
+
+enum Authorities {
+    Uri(Authority),
+    Header(HeaderValue),
+}
+
+impl Target {
+    /// Refuses heads that could be understood in two ways.
+    fn read(client: &Client, parts: &Parts) -> Result<Target, Problem> {
+        if client.state.take_both_lengths() && parts.headers.contains_key(header::TRANSFER_ENCODING) {
+            let detail = "the request has both Content-Length and Transfer-Encoding, so that nobody knows where it ends";
+            return Err(Problem::new(&problem::AMBIGUOUS_LENGTH, detail));
+        }
+        if parts.method == Method::CONNECT {
+            let detail = "the gateway forwards requests to registered services and opens no tunnels";
+            return Err(Problem::new(&problem::TUNNEL_REFUSED, detail));
+        }
+        let h1 = parts.version < Version::HTTP_2;
+        let mut hosts = parts.headers.get_all(header::HOST).iter();
+        let host = hosts.next();
+        if hosts.next().is_some() || (host.is_none() && parts.version == Version::HTTP_11) {
+            let detail = "an HTTP/1.1 request must have exactly one Host field";
+            return Err(Problem::new(&problem::MALFORMED_REQUEST, detail));
+        }
+        if host.is_some_and(|h| h.to_str().is_err()) {
+            return Err(Problem::new(
+                &problem::MALFORMED_REQUEST,
+                "the Host field is not ASCII",
+            ));
+        }
+        let host = match parts.uri.authority() {
+            Some(authority) => Some(Authorities::Uri(authority.clone())),
+            None => host.map(|h| Authorities::Header(h.clone())),
+        };
+        Ok(Target {
+            host,
+            proxy_form: h1 && parts.uri.scheme().is_some(),
+        })
+    }
+
+    fn host(&self) -> Option<&str> {
+        match &self.host {
+            None => None,
+            Some(Authorities::Uri(authority)) => Some(authority.as_str()),
+            Some(Authorities::Header(value)) => value.to_str().ok(),
+        }
+    }
+
+    fn host_value(&self) -> Option<HeaderValue> {
+        match &self.host {
+            None => None,
+            Some(Authorities::Uri(authority)) => HeaderValue::from_str(authority.as_str()).ok(),
+            Some(Authorities::Header(value)) => Some(value.clone()),
+        }
+    }
+}
+
+/// What the table says about a request.
+struct Found {
+    service: usize,
+    /// The path and query to send.
+    path: PathAndQuery,
+    timeout: Option<Duration>,
+    connect_timeout: Duration,
+    streaming: bool,
+}
+
+fn find(core: &Core, view: &View, target: &Target, parts: &Parts, asker: Asker) -> Result<Found, Problem> {
+    let head = Head {
+        host: target.host(),
+        path: parts.uri.path(),
+        proxy_form: target.proxy_form,
+        is_grpc: asker.grpc || grpc::is_grpc_family(&parts.headers),
+    };
+    let resolved = view
+        .table()
+        .resolve(&head)
+        .map_err(|error| unrouted(core, &error))?;
+    let whole = parts.uri.path_and_query();
+    let path = match (resolved.strip, whole) {
+        (0, Some(whole)) => whole.clone(),
+        (_, whole) => {
+            let target = resolved.upstream_target(whole.map_or("/", PathAndQuery::as_str));
+            let detail = "the path cannot be forwarded without its first segment";
+            target
+                .parse()
+                .map_err(|_| Problem::new(&problem::REFUSED_PATH, detail))?
+        }
+    };
+    let settings = core.settings();
+    Ok(Found {
+        service: resolved.service_index,
+        path,
+        timeout: resolved.route.map_or(Some(settings.route_timeout), |r| r.timeout),
+        connect_timeout: resolved
+            .route
+            .map_or(settings.connect_timeout, |r| r.connect_timeout),
+        streaming: resolved.route.is_some_and(|r| r.streaming),
+    })
+}
+
+fn unrouted(core: &Core, error: &RouteError) -> Problem {
+    let kind = match error {
+        RouteError::BadPath { .. } => &problem::REFUSED_PATH,
+        RouteError::BadHost { .. } => &problem::MALFORMED_REQUEST,
+        RouteError::ProxyRefused { .. } => &problem::NOT_AN_OPEN_PROXY,
+        RouteError::NoRoute { .. } | RouteError::NoGrpcService { .. } => &problem::NO_ROUTE,
+        RouteError::NotRegistered { .. } => &problem::NO_ENDPOINT,
+        RouteError::Own(_) => {
+            let detail = "gRPC health and reflection of the gateway itself are not yet supported; \
+                          name a service by authority to reach its own";
+            return Problem::new(&problem::NOT_SUPPORTED, detail);
+        }
+    };
+    match error {
+        RouteError::BadPath { .. } | RouteError::BadHost { .. } => core.counters().bad_requests.add(1),
+        _ => core.counters().unrouted.add(1),
+    }
+    Problem::new(kind, error.to_string())
+}
+
+/// Asks the circuit and picks an endpoint. From here on the call has an outcome.
+fn admit(
+    core: &Rc<Core>,
+    view: Rc<View>,
+    route: &Found,
+    parts: &Parts,
+    asker: Asker,
+    uploads: bool,
+) -> Result<Exchange, Problem> {
+    let now = core.now();
+    let limit = match (asker.grpc, grpc::timeout(&parts.headers)) {
+        (true, Some(allowed)) => Limit::Client(now + allowed, allowed),
+        (true, None) => Limit::None,
+        (false, _) if route.streaming => Limit::None,
+        (false, _) => route.timeout.map_or(Limit::None, Limit::Route),
+    };
+    let service = view.service(route.service);
+    let refused = |class: ResponseClass| view.counters(route.service, core.index).response(class);
+    if service.endpoints.is_empty() {
+        refused(ResponseClass::NoEndpoint);
+        let detail = format!("{} has no instance that may take calls", service.name);
+        return Err(Problem::new(&problem::NO_ENDPOINT, detail).at(&service.name));
+    }
+    let ticket = match service.breaker.admit(core.index, now, limit.total()) {
+        Admission::Go(ticket) => ticket,
+        Admission::Rejected(rejection) => {
+            refused(ResponseClass::Rejected);
+            return Err(circuit_open(&service.name, &rejection));
+        }
+    };
+    let pick = core
+        .balancer
+        .borrow_mut()
+        .pick(service, &[], now, &mut core.rng.borrow_mut());
+    let Some(pick) = pick else {
+        let detail = format!("{} has no instance that may take calls", service.name);
+        return Err(Problem::new(&problem::NO_ENDPOINT, detail).at(&service.name));
+    };
+    let (service, grpc, streaming) = (route.service, asker.grpc, route.streaming);
+    Ok(Exchange::begin(
+        core,
+        Admitted {
+            view,
+            service,
+            ticket,
+            pick,
+            grpc,
+            streaming,
+            limit,
+            uploads,
+        },
+    ))
+}
+
+fn circuit_open(service: &str, rejection: &Rejection) -> Problem {
+    let Rejection { retry_after, .. } = *rejection;
+    let (state, reason) = (rejection.state.as_str(), rejection.reason.as_str());
+    let detail = match retry_after {
+        Some(wait) => format!(
+            "the circuit of {service} is {state} ({reason}); try again in {} ms",
+            wait.as_millis()
+        ),
+        None => format!("the circuit of {service} is {state} ({reason}) until an operator closes it"),
+    };
+    let circuit = Some(CircuitFacts {
+        state,
+        reason,
+        retry_after,
+    });
+    Problem {
+        circuit,
+        ..Problem::new(&problem::CIRCUIT_OPEN, detail).at(service)
+    }
+}
+
+/// Gives the head the target, version and `Host` of the endpoint's protocol.
+fn aim(
+    parts: &mut Parts,
+    target: &Target,
+    path: &PathAndQuery,
+    hop: &Hop,
+    h2: bool,
+    exchange: &Exchange,
+) -> Result<(), Problem> {
+    let mut uri = http::uri::Parts::default();
+    uri.path_and_query = Some(path.clone());
+    if h2 {
+        let authority = match &target.host {
+            Some(Authorities::Uri(authority)) => authority.clone(),
+            Some(Authorities::Header(host)) => Authority::try_from(host.as_bytes())
+                .map_err(|_| Problem::new(&problem::MALFORMED_REQUEST, "the Host field is not a host"))?,
+            None => Authority::try_from(exchange.endpoint().address.to_string())
+                .map_err(|_| Problem::new(&problem::MALFORMED_REQUEST, "the request names no host"))?,
+        };
+        uri.scheme = Some(Scheme::HTTP);
+        uri.authority = Some(authority);
+        parts.headers.remove(header::HOST);
+        parts.version = Version::HTTP_2;
+    } else {
+        // The authority of an absolute target outranks the Host field (RFC 9112, 3.2.2).
+        if let (Some(Authorities::Uri(_)), Some(host)) = (&target.host, target.host_value()) {
+            parts.headers.insert(header::HOST, host);
+        }
+        parts.version = Version::HTTP_11;
+    }
+    if exchange.grpc || hop.te_trailers {
+        parts
+            .headers
+            .insert(header::TE, HeaderValue::from_static("trailers"));
+    }
+    parts.uri = Uri::from_parts(uri).map_err(|_| {
+        Problem::new(
+            &problem::MALFORMED_REQUEST,
+            "the request target cannot be forwarded",
+        )
+    })?;
+    Ok(())
+}
+
+fn refuse_switch(exchange: &Exchange, why: &'static str) -> Problem {
+    exchange.settle(Outcome::Ignored, ResponseClass::ClientError);
+    Problem::new(&problem::UPGRADE_REFUSED, why).at(&exchange.service().name)
+}
+
+fn timed_out(exchange: &Exchange) -> Problem {
+    exchange.settle(exchange.limit.outcome(), ResponseClass::Timeout);
+    let name = &exchange.service().name;
+    let limit = exchange.limit.total().unwrap_or_default();
+    let detail = format!("{name} did not answer within {limit:?}");
+    Problem::new(&problem::RESPONSE_TIMEOUT, detail).at(name)
+}
+
+fn failed(exchange: &Exchange, failure: &Failure) -> Problem {
+    let (kind, outcome, text) = failure.describe(exchange.endpoint());
+    if outcome == Outcome::ConnectFailure {
+        exchange.counters().connect_errors.add(1);
+    }
+    exchange.settle(outcome, ResponseClass::Unreachable);
+    let name = &exchange.service().name;
+    Problem::new(kind, format!("{name}: {text}")).at(name)
+}
+
+/// Hands the answer on: hop-by-hop fields go, what the head says is noted, the body follows by itself.
+fn hand_on(exchange: Exchange, answer: Answer, switch: Option<Switch>) -> Response<Body> {
+    let Answer { mut response, hold } = answer;
+    if let Some(switch) = switch
+        && response.status() == StatusCode::SWITCHING_PROTOCOLS
+    {
+        exchange.responded(Outcome::Success, None);
+        exchange.settle(Outcome::Success, ResponseClass::Informational);
+        return tunnel::join(switch, response, (exchange, hold));
+    }
+    headers::strip_hop_by_hop(response.headers_mut());
+    let head = judge(&exchange, &response);
+    // A gRPC answer says how it went in its trailers, unless its head is all there is, or is not gRPC's.
+    let awaits_status =
+        exchange.grpc && response.status() == StatusCode::OK && !response.body().is_end_stream();
+    if !awaits_status {
+        exchange.responded(head.0, upstream::retry_after(response.headers()));
+        if head.0 != Outcome::Success || exchange.streaming {
+            exchange.settle(head.0, head.1);
+        }
+    }
+    let (mut parts, incoming) = response.into_parts();
+    parts.version = Version::HTTP_11;
+    Response::from_parts(
+        parts,
+        Body::relayed(Relay::new(incoming, hold, exchange, head, awaits_status)),
+    )
+}
+
+/// What the head of an answer says about the service.
+fn judge(exchange: &Exchange, response: &Response<Incoming>) -> (Outcome, ResponseClass) {
+    let status = response.status();
+    if exchange.grpc && status == StatusCode::OK {
+        let code = grpc::status_of(response.headers());
+        let outcome = classify_grpc(code.map(Code::number), exchange.limit.client_allowed());
+        return (outcome, ResponseClass::of_grpc(code.unwrap_or(Code::Unknown)));
+    }
+    (
+        classify_http(status.as_u16()),
+        ResponseClass::of_http(status.as_u16()),
+    )
+}
