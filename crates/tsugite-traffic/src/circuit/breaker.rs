@@ -285,6 +285,28 @@ impl Ticket {
         self.started
     }
 
+    /// The request is not complete yet, and slowness is to be measured from then (gRPC): until [`Ticket::resume`] the
+    /// call is not followed. A half-open permit keeps its own time.
+    pub fn pause(&mut self) {
+        if let (Hold::Slice(slice), Some(core)) = (self.hold, &self.core) {
+            let marked = core.shard.leave(slice);
+            self.hold = if marked { Hold::Answered(true) } else { Hold::Nothing };
+        }
+    }
+
+    /// The request is complete: the call's clock starts anew.
+    pub fn resume(&mut self, now: Mono) {
+        let Some(core) = &self.core else { return };
+        if self.latency.is_some() {
+            return;
+        }
+        self.started = now;
+        if let (Hold::Nothing, true) = (self.hold, core.gate.inflight_slow) {
+            let hold = core.shard.join(now, self.generation);
+            self.hold = hold.map_or(Hold::Nothing, Hold::Slice);
+        }
+    }
+
     /// The response headers (HTTP) or the first message or trailers (gRPC) arrived. The first report counts.
     pub fn responded(&mut self, now: Mono) {
         if self.latency.is_some() {
