@@ -152,14 +152,6 @@ impl Record {
         }
     }
 
-    /// Whether the record makes the registry larger: a store without room refuses such records and takes the others.
-    pub const fn grows(&self) -> bool {
-        matches!(
-            self,
-            Record::NamespaceCreated(_) | Record::ServiceCreated(_) | Record::InstanceRegistered { .. }
-        )
-    }
-
     /// Reads a record that fills `bytes` exactly.
     pub fn decode(bytes: &[u8]) -> Result<Record, Malformed> {
         let mut from = Get::new(bytes);

@@ -1,6 +1,7 @@
 //! The store that the program uses: the machines over the log, with its threads, its timers and its watchers.
 
 mod clock;
+mod registry;
 mod waiting;
 
 use std::sync::{Arc, Mutex, PoisonError};

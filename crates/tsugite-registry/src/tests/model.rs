@@ -278,7 +278,7 @@ fn operations_are_listed_latest_first_and_filtered() {
     let by_type = filter(OperationField::Type, Condition::Eq, &["REGISTER_INSTANCE"]);
     let first = rig
         .registry
-        .list_operations(&[by_type.clone()], &page(3))
+        .list_operations(std::slice::from_ref(&by_type), &page(3))
         .unwrap();
     let ids = |listed: &Listed<Operation>| listed.entries.iter().map(|o| o.id).collect::<Vec<_>>();
     assert_eq!(ids(&first), [made[4], made[3], made[2]]);
@@ -311,7 +311,7 @@ fn operations_are_listed_latest_first_and_filtered() {
     ] {
         let found = rig
             .registry
-            .list_operations(&[filter.clone()], &page(100))
+            .list_operations(std::slice::from_ref(&filter), &page(100))
             .unwrap();
         assert_eq!(found.entries.len(), expected, "{filter:?}");
     }
@@ -348,7 +348,7 @@ fn lists_are_paged_without_loss_or_repeat() {
     };
     let first = rig
         .registry
-        .list_namespaces(&[by_type.clone()], &page(4))
+        .list_namespaces(std::slice::from_ref(&by_type), &page(4))
         .unwrap();
     let rest = Page {
         after: first.next,
