@@ -9,4 +9,6 @@ pub mod config;
 pub mod dns;
 pub mod feed;
 pub mod health;
+pub mod process;
+pub mod telemetry;
 pub mod world;

@@ -94,7 +94,10 @@ mod tests {
             mono_after.since(mono),
         ] {
             // The wall clock may be slewed by the host meanwhile; a minute of tolerance is plenty.
-            assert!(passed.abs_diff(Duration::from_secs(3600)) < Duration::from_secs(60), "{passed:?}");
+            assert!(
+                passed.abs_diff(Duration::from_secs(3600)) < Duration::from_secs(60),
+                "{passed:?}"
+            );
         }
         assert!(clock.uptime() < Duration::from_secs(60));
     }

@@ -267,7 +267,7 @@ fn dns(r: &mut Reader, raw: raw::Dns) -> Dns {
         _ => Err(format!("{value} answers; there must be 1 to 100")),
     });
     Dns {
-        ttl: ttl.unwrap_or(Duration::from_secs(5)),
+        ttl: ttl.unwrap_or(Duration::from_secs(1)),
         max_answers: max_answers.unwrap_or(8),
     }
 }

@@ -6,8 +6,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tsugite_base::names::{self, DEFAULT_NAMESPACE};
+use tsugite_traffic::settings::MAX_PERMITS;
+use tsugite_traffic::{CircuitSettings, HalfOpenSettings, OpenSettings};
 
 use super::build::one_of;
+use super::error::Place;
 use super::raw;
 use super::reader::Reader;
 use super::text;
@@ -124,7 +127,7 @@ impl Protocol {
     }
 }
 
-/// An active HTTP check: `GET path`, healthy when the answer is 2xx.
+/// An active HTTP check: `GET path`, healthy when the status is 200 to 399.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HealthCheck {
     /// Begins with a slash.
@@ -200,17 +203,44 @@ pub struct Circuit {
 
 impl Default for Circuit {
     fn default() -> Circuit {
+        let settings = CircuitSettings::default();
         Circuit {
-            window: Duration::from_secs(10),
-            min_calls: 20,
-            failure_rate: 0.5,
+            window: settings.window,
+            min_calls: settings.min_calls,
+            failure_rate: settings.failure_rate,
             slow_call_duration: None,
-            slow_call_rate: 0.8,
-            open_base: Duration::from_secs(5),
-            open_max: Duration::from_secs(60),
-            permits: 5,
-            concurrent: 5,
-            half_open_max: Duration::from_secs(30),
+            slow_call_rate: settings.slow_call_rate,
+            open_base: settings.open.base,
+            open_max: settings.open.max,
+            permits: settings.half_open.permits.into(),
+            concurrent: settings.half_open.concurrent.into(),
+            half_open_max: settings.half_open.max_duration,
+        }
+    }
+}
+
+impl Circuit {
+    /// The settings of a circuit whose calls are given up after `timeout`.
+    pub fn settings(&self, timeout: Option<Duration>) -> CircuitSettings {
+        let narrow = |count: u32| u16::try_from(count).unwrap_or(MAX_PERMITS).min(MAX_PERMITS);
+        let default = CircuitSettings::for_timeout(timeout);
+        CircuitSettings {
+            window: self.window,
+            min_calls: self.min_calls,
+            failure_rate: self.failure_rate,
+            slow_call_duration: self.slow_call_duration.unwrap_or(default.slow_call_duration),
+            slow_call_rate: self.slow_call_rate,
+            open: OpenSettings {
+                base: self.open_base,
+                max: self.open_max,
+                ..default.open
+            },
+            half_open: HalfOpenSettings {
+                permits: narrow(self.permits),
+                concurrent: narrow(self.concurrent),
+                max_duration: self.half_open_max,
+            },
+            ..default
         }
     }
 }
@@ -357,10 +387,10 @@ fn health_check(r: &mut Reader, raw: raw::HealthCheck) -> Option<HealthCheck> {
     let path = r.one(raw.path, path)?;
     Some(HealthCheck {
         path,
-        interval: interval.unwrap_or(Duration::from_secs(5)),
-        timeout: timeout.unwrap_or(Duration::from_secs(2)),
+        interval: interval.unwrap_or(Duration::from_secs(10)),
+        timeout: timeout.unwrap_or(Duration::from_secs(1)),
         unhealthy: unhealthy.unwrap_or(3),
-        healthy: healthy.unwrap_or(1),
+        healthy: healthy.unwrap_or(2),
     })
 }
 
@@ -421,6 +451,7 @@ fn route(r: &mut Reader, seen: &mut Seen, raw: raw::Route) -> Option<Route> {
 
 pub(super) fn circuit(r: &mut Reader, raw: raw::Circuit, base: Circuit) -> Circuit {
     let positive = |text: String| positive(&text);
+    let permits = |value| count(value, MAX_PERMITS.into());
     let count = |value| count(value, 1_000_000);
     let built = Circuit {
         window: r.maybe(raw.window, positive).unwrap_or(base.window),
@@ -432,11 +463,9 @@ pub(super) fn circuit(r: &mut Reader, raw: raw::Circuit, base: Circuit) -> Circu
         slow_call_rate: r.maybe(raw.slow_call_rate, rate).unwrap_or(base.slow_call_rate),
         open_base: r.maybe(raw.open.base.clone(), positive).unwrap_or(base.open_base),
         open_max: r.maybe(raw.open.max, positive).unwrap_or(base.open_max),
-        permits: r
-            .maybe(raw.half_open.permits.clone(), count)
-            .unwrap_or(base.permits),
+        permits: r.maybe(raw.half_open.permits, permits).unwrap_or(base.permits),
         concurrent: r
-            .maybe(raw.half_open.concurrent, count)
+            .maybe(raw.half_open.concurrent, permits)
             .unwrap_or(base.concurrent),
         half_open_max: r
             .maybe(raw.half_open.max_duration, positive)
@@ -449,6 +478,9 @@ pub(super) fn circuit(r: &mut Reader, raw: raw::Circuit, base: Circuit) -> Circu
             text::show_duration(built.open_max),
         );
         r.refuse(place, format!("open.base {least} is longer than open.max {most}"));
+    } else if let Err(invalid) = built.settings(None).check() {
+        // The remaining rules bound each value alone; the setting is named, its place is not known here.
+        r.refuse(Place::Nowhere, format!("circuit: {invalid}"));
     }
     built
 }

@@ -185,10 +185,32 @@ impl Config {
             ("workers", a.workers != b.workers),
             ("log.format", a.log.format != b.log.format),
             ("aws", a.aws != b.aws),
+            ("dns", a.dns != b.dns),
         ]
         .into_iter()
         .filter_map(|(key, differs)| differs.then_some(key))
         .collect()
+    }
+
+    /// `new`, except for the keys that take effect only at the next start.
+    pub fn with_changes_of(&self, new: &Config) -> Config {
+        let old = self.clone();
+        Config {
+            file: old.file,
+            data: old.data,
+            listen: old.listen,
+            ready_file: old.ready_file,
+            insecure: old.insecure,
+            dev: old.dev,
+            workers: old.workers,
+            log: Log {
+                level: new.log.level,
+                format: old.log.format,
+            },
+            aws: old.aws,
+            dns: old.dns,
+            ..new.clone()
+        }
     }
 }
 

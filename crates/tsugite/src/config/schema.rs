@@ -185,7 +185,7 @@ fn dns() -> Keys {
     vec![
         (
             "ttl",
-            default(duration("How long an answer may be kept; whole seconds."), "5s"),
+            default(duration("How long an answer may be kept; whole seconds."), "1s"),
         ),
         (
             "max_answers",
@@ -225,19 +225,19 @@ fn topic() -> Keys {
 
 fn service() -> Keys {
     let health_check = vec![
-        ("path", string("Requested with GET; 2xx is healthy.")),
+        ("path", string("Requested with GET; 200 to 399 is healthy.")),
         (
             "interval",
-            default(duration("Between the starts of two checks."), "5s"),
+            default(duration("Between the starts of two checks."), "10s"),
         ),
-        ("timeout", default(duration("Of one check."), "2s")),
+        ("timeout", default(duration("Of one check."), "1s")),
         (
             "unhealthy",
             default(integer("Failures in a row that make it unhealthy.", 100), 3),
         ),
         (
             "healthy",
-            default(integer("Successes in a row that make it healthy again.", 100), 1),
+            default(integer("Successes in a row that make it healthy again.", 100), 2),
         ),
     ];
     let instance = vec![
@@ -312,11 +312,8 @@ fn circuit(about: &str) -> Value {
         ("max", default(duration("At most."), "60s")),
     ];
     let half_open = vec![
-        ("permits", default(integer("Probes that decide.", 1_000_000), 5)),
-        (
-            "concurrent",
-            default(integer("Probes at the same time.", 1_000_000), 5),
-        ),
+        ("permits", default(integer("Probes that decide.", 64), 5)),
+        ("concurrent", default(integer("Probes at the same time.", 64), 5)),
         (
             "max_duration",
             default(duration("Undecided by then, it opens again."), "30s"),

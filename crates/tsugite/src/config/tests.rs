@@ -342,6 +342,9 @@ fn keys_that_need_a_restart_are_named() {
         parse("data: elsewhere\nlog: {level: debug}\nlisten: {dns: off}\nqueues: [{name: q}]\n").unwrap();
     assert_eq!(old.fixed_differences(&new), ["data", "listen"]);
     assert!(old.fixed_differences(&old).is_empty());
+    let merged = old.with_changes_of(&new);
+    assert!(old.fixed_differences(&merged).is_empty());
+    assert_eq!((merged.log.level, merged.declared), (new.log.level, new.declared));
 }
 
 #[test]

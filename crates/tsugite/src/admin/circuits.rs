@@ -1,0 +1,243 @@
+//! `/v1/circuits`: the service circuits, and what an operator may do to them.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tsugite_aws::time::iso_millis;
+use tsugite_base::{Now, Timestamp};
+use tsugite_traffic::{CircuitReport, Override};
+
+use super::answer::{Answer, Links, Problem, document, with_links};
+use super::resource::encode;
+use super::{Admin, Query, Store};
+use crate::config::text;
+
+pub(super) fn list<S: Store>(admin: &Admin<S>, query: &Query) -> Result<Answer, Problem> {
+    let now = admin.world.now();
+    let wanted = query.get("state");
+    let reports = admin.gateway.roster().reports(admin.world.mono());
+    let circuits: Vec<Value> = reports
+        .iter()
+        .filter(|report| wanted.is_none_or(|state| report.state.as_str() == state))
+        .map(|report| with_links(circuit_body(report, now), links(&report.id)))
+        .collect();
+    let links = vec![
+        ("self", "/v1/circuits".into()),
+        ("find", "/v1/circuits/{circuit}".into()),
+        ("open", "/v1/circuits?state=open".into()),
+        ("index", "/v1".into()),
+    ];
+    Ok(document(StatusCode::OK, json!({ "circuits": circuits }), links))
+}
+
+pub(super) fn get<S: Store>(admin: &Admin<S>, id: &str) -> Result<Answer, Problem> {
+    let now = admin.world.now();
+    let report = find(admin, id)?.report(admin.world.mono());
+    let mut body = circuit_body(&report, now);
+    body["transitions"] = report
+        .transitions
+        .iter()
+        .map(|(age, change)| {
+            json!({
+                "at": ago(now, *age),
+                "from": change.from.as_str(),
+                "to": change.to.as_str(),
+                "reason": change.reason.as_str(),
+                "failure_rate": share(change.rates.failure_rate),
+                "slow_rate": share(change.rates.slow_rate),
+                "calls": change.rates.calls,
+            })
+        })
+        .collect();
+    let mut links = links(id);
+    if let Some((service, namespace)) = id.split_once('.') {
+        links.push(("service", super::services::service_path(namespace, service)));
+    }
+    links.push(("circuits", "/v1/circuits".into()));
+    Ok(document(StatusCode::OK, body, links))
+}
+
+/// What an operator wishes.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wish {
+    state: String,
+    /// A moment in UTC, like 2026-01-31T12:00:00Z; never if absent.
+    #[serde(default)]
+    expires_at: Option<String>,
+    #[serde(default)]
+    note: Option<String>,
+}
+
+pub(super) fn put_override<S: Store>(admin: &Admin<S>, id: &str, body: &[u8]) -> Result<Answer, Problem> {
+    let breaker = find(admin, id)?;
+    let wish: Wish = serde_json::from_slice(body)
+        .map_err(|error| Problem::invalid(format!("{error}; the body looks like {{\"state\": \"forced_open\"}}")))?;
+    let what = Override::parse(&wish.state).ok_or_else(|| {
+        let detail = format!("state: `{}` is unknown; it can be forced_open, disabled or observe", wish.state);
+        Problem::invalid(detail)
+    })?;
+    let until = match wish.expires_at.as_deref() {
+        None => None,
+        Some(moment) => Some(time_until(moment, admin.world.now())?),
+    };
+    let now = admin.world.mono();
+    let note = wish.note.unwrap_or_default();
+    tracing::warn!(circuit = id, state = what.as_str(), note, "a circuit was overridden through the admin API");
+    breaker.set_override(what, until.map(|left| now + left), note, now);
+    get(admin, id)
+}
+
+pub(super) fn delete_override<S: Store>(admin: &Admin<S>, id: &str) -> Result<Answer, Problem> {
+    find(admin, id)?.clear_override(admin.world.mono());
+    tracing::warn!(circuit = id, "the override of a circuit was lifted through the admin API");
+    get(admin, id)
+}
+
+/// Lifts any override and closes the circuit with an empty window.
+pub(super) fn reset<S: Store>(admin: &Admin<S>, id: &str) -> Result<Answer, Problem> {
+    let breaker = find(admin, id)?;
+    let now = admin.world.mono();
+    breaker.clear_override(now);
+    breaker.reset(now);
+    tracing::warn!(circuit = id, "a circuit was reset through the admin API");
+    get(admin, id)
+}
+
+fn find<S: Store>(admin: &Admin<S>, id: &str) -> Result<std::sync::Arc<tsugite_traffic::Breaker>, Problem> {
+    if admin.addresses.gateway.is_none() {
+        return Err(Problem::role_off("gateway"));
+    }
+    let breaker = admin.gateway.roster().breaker(id);
+    breaker.ok_or_else(|| {
+        Problem::not_found(format!("no circuit `{id}`; circuits are named like orders.internal, one for each service"))
+    })
+}
+
+fn circuit_body(report: &CircuitReport, now: Now) -> Value {
+    let rates = &report.rates;
+    let totals = &report.totals;
+    json!({
+        "circuit": report.id,
+        "state": report.state.as_str(),
+        "since": ago(now, report.since),
+        "until": report.until.map(|left| iso_millis(now.wall + left)),
+        "reason": report.reason.map(|reason| reason.as_str()),
+        "override": report.override_.as_ref().map(|wish| json!({
+            "state": wish.what.as_str(),
+            "expires_at": wish.until.map(|left| iso_millis(now.wall + left)),
+            "note": wish.note,
+        })),
+        "window": {
+            "calls": rates.calls,
+            "failed": rates.failed,
+            "slow": rates.slow,
+            "failure_rate": share(rates.failure_rate),
+            "slow_rate": share(rates.slow_rate),
+        },
+        "totals": {
+            "success": totals.success,
+            "failure": totals.failure,
+            "slow_success": totals.slow_success,
+            "slow_failure": totals.slow_failure,
+            "overload": totals.overload,
+            "ignored": totals.ignored,
+        },
+        "rejected": {
+            "open": report.rejected.open,
+            "half_open": report.rejected.half_open,
+            "forced_open": report.rejected.forced_open,
+        },
+        "permits": { "left": report.permits_left, "upstream": report.trials_upstream },
+        "openings_in_a_row": report.openings_in_a_row,
+        "healthy_median": report.healthy_median.map(text::show_duration),
+    })
+}
+
+/// Three decimals are more than any decision needs.
+fn share(rate: f64) -> f64 {
+    (rate * 1000.0).round() / 1000.0
+}
+
+fn ago(now: Now, age: Duration) -> String {
+    iso_millis(now.wall - age)
+}
+
+pub(super) fn circuit_path(service: &str, namespace: &str) -> String {
+    format!("/v1/circuits/{}.{}", encode(service), encode(namespace))
+}
+
+fn links(id: &str) -> Links {
+    let path = format!("/v1/circuits/{}", encode(id));
+    vec![
+        ("override", format!("{path}/override")),
+        ("reset", format!("{path}/reset")),
+        ("self", path),
+    ]
+}
+
+/// The time from now to a moment like `2026-01-31T12:00:00Z`.
+fn time_until(moment: &str, now: Now) -> Result<Duration, Problem> {
+    let at = utc(moment).ok_or_else(|| {
+        let detail = format!("expires_at: `{moment}` is not a moment in UTC, like 2026-01-31T12:00:00Z");
+        Problem::invalid(detail)
+    })?;
+    if at <= now.wall {
+        return Err(Problem::invalid(format!("expires_at: {moment} is over")));
+    }
+    Ok(at.since(now.wall))
+}
+
+/// Reads RFC 3339 in UTC, with or without a fraction of a second.
+fn utc(text: &str) -> Option<Timestamp> {
+    let (date, time) = text.strip_suffix('Z')?.split_once('T')?;
+    let (time, fraction) = time.split_once('.').unwrap_or((time, "0"));
+    let numbers = |text: &str, separator: char| -> Option<[u64; 3]> {
+        let parts: Vec<u64> = text.split(separator).map(|part| part.parse().ok()).collect::<Option<_>>()?;
+        parts.try_into().ok()
+    };
+    let ([year, month, day], [hour, minute, second]) = (numbers(date, '-')?, numbers(time, ':')?);
+    let leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+    let lengths = [31, if leap { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    let month_index = usize::try_from(month.checked_sub(1)?).ok()?;
+    let good = (1970..=9999).contains(&year) && day >= 1 && hour < 24 && minute < 60 && second < 60;
+    if !good || day > *lengths.get(month_index)? || fraction.is_empty() {
+        return None;
+    }
+    let leap_days = |year: u64| year / 4 - year / 100 + year / 400;
+    let days = (year - 1970) * 365 + leap_days(year - 1) - leap_days(1969)
+        + lengths[..month_index].iter().sum::<u64>()
+        + day
+        - 1;
+    let millis: u64 = format!("{fraction:0<3}").get(..3)?.parse().ok()?;
+    Some(Timestamp((((days * 24 + hour) * 60 + minute) * 60 + second) * 1000 + millis))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_read_as_they_are_written() {
+        for millis in [0, 951_782_400_000, 1_767_323_045_678, 4_107_542_399_999, 4_107_542_400_000] {
+            assert_eq!(utc(&iso_millis(Timestamp(millis))), Some(Timestamp(millis)));
+        }
+        assert_eq!(utc("1970-01-02T00:00:00Z"), Some(Timestamp(86_400_000)));
+        for bad in [
+            "",
+            "tomorrow",
+            "2026-01-31",
+            "2026-02-29T00:00:00Z",
+            "2026-13-01T00:00:00Z",
+            "2026-00-01T00:00:00Z",
+            "2026-01-31T24:00:00Z",
+            "2026-01-31T12:00:00+01:00",
+            "2026-01-31T12:00:00.Z",
+            "99999999999999999999-01-01T00:00:00Z",
+        ] {
+            assert_eq!(utc(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,323 @@
+//! The admin door: health, metrics, the REST API (`/v1`, every answer with links) and the console.
+
+mod answer;
+mod circuits;
+mod connection;
+mod dev;
+mod guard;
+mod instances;
+mod metrics;
+mod queues;
+mod resource;
+mod services;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, ORIGIN, VARY};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use serde_json::json;
+use tokio::sync::watch;
+use tsugite_base::names::Scope;
+use tsugite_base::{Mono, World, limits};
+use tsugite_engine::{Messaging, RegistryStore};
+use tsugite_gateway::Shared;
+use tsugite_log::LogMetrics;
+use tsugite_registry::InstanceName;
+
+use self::answer::{Answer, Problem, document, respond};
+use self::guard::Guard;
+use self::resource::Resource;
+use crate::aws::AwsDoor;
+use crate::config::Config;
+use crate::run::Addresses;
+
+pub use connection::serve;
+
+/// From the head of a request to the end of its body.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What the admin door needs of a store.
+pub trait Store: Messaging + RegistryStore {
+    /// The log's counters; nothing for a store without a log.
+    fn log_metrics(&self) -> Option<LogMetrics>;
+}
+
+impl Store for tsugite_log::LogStore {
+    fn log_metrics(&self) -> Option<LogMetrics> {
+        Some(self.metrics())
+    }
+}
+
+/// Everything that a request on the admin port may ask about.
+pub struct Admin<S> {
+    pub(crate) store: S,
+    pub(crate) world: World,
+    pub(crate) config: watch::Receiver<Arc<Config>>,
+    pub(crate) addresses: Addresses,
+    pub(crate) gateway: Arc<Shared>,
+    pub(crate) aws: Arc<AwsDoor<S>>,
+    pub(crate) started: Mono,
+    guard: ArcSwap<Guard>,
+    ready: AtomicBool,
+    requests: AtomicU64,
+    errors: AtomicU64,
+    applied: AtomicU64,
+    refused: AtomicU64,
+}
+
+impl<S: Store> Admin<S> {
+    /// The door of a running program; not ready until [`Admin::set_ready`].
+    pub fn new(
+        store: S,
+        world: World,
+        config: watch::Receiver<Arc<Config>>,
+        addresses: Addresses,
+        gateway: Arc<Shared>,
+        aws: Arc<AwsDoor<S>>,
+    ) -> Admin<S> {
+        let guard = Guard::new(config.borrow().admin.clone());
+        Admin {
+            store,
+            started: world.mono(),
+            world,
+            config,
+            addresses,
+            gateway,
+            aws,
+            guard: ArcSwap::from_pointee(guard),
+            ready: AtomicBool::new(false),
+            requests: AtomicU64::new(0),
+            errors: AtomicU64::new(0),
+            applied: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+        }
+    }
+
+    /// What `/readyz` answers from now on.
+    pub fn set_ready(&self, ready: bool) {
+        self.ready.store(ready, Relaxed);
+    }
+
+    /// Applies the token and the allowed names of a new configuration.
+    pub fn reload(&self, config: &Config) {
+        self.guard.store(Arc::new(Guard::new(config.admin.clone())));
+        self.applied.fetch_add(1, Relaxed);
+    }
+
+    /// Counts a configuration that was not taken.
+    pub fn reload_refused(&self) {
+        self.refused.fetch_add(1, Relaxed);
+    }
+
+    /// Configurations loaded again: applied and refused ones.
+    fn reloads(&self) -> (u64, u64) {
+        (self.applied.load(Relaxed), self.refused.load(Relaxed))
+    }
+
+    fn default_scope(&self) -> Scope {
+        self.config.borrow().aws.scope.clone()
+    }
+
+    /// Answers one request.
+    pub(crate) async fn answer(&self, request: Request<Incoming>) -> Answer {
+        self.requests.fetch_add(1, Relaxed);
+        let (parts, body) = request.into_parts();
+        let guard = self.guard.load();
+        let outcome = self.checked(&guard, &parts, body).await;
+        let mut answer = outcome.unwrap_or_else(Problem::answer);
+        if answer.status().is_client_error() || answer.status().is_server_error() {
+            self.errors.fetch_add(1, Relaxed);
+        }
+        allow_origin(&guard, &parts.headers, &mut answer);
+        answer
+    }
+
+    async fn checked(&self, guard: &Guard, parts: &http::request::Parts, body: Incoming) -> Result<Answer, Problem> {
+        let resource = Resource::find(parts.uri.path());
+        let open = resource.as_ref().is_ok_and(Resource::open);
+        guard.check(&parts.method, &parts.headers, open)?;
+        let resource = resource?;
+        let query = Query::parse(parts.uri.query().unwrap_or_default());
+        let body = read(body).await?;
+        self.dispatch(resource, &parts.method, &query, &body).await
+    }
+
+    async fn dispatch(
+        &self,
+        resource: Resource,
+        method: &Method,
+        query: &Query,
+        body: &[u8],
+    ) -> Result<Answer, Problem> {
+        let allow = resource.methods();
+        match *method {
+            Method::GET | Method::HEAD if allow.starts_with("GET") => self.get(resource, query).await,
+            Method::OPTIONS => Ok(preflight(allow)),
+            Method::PUT if allow.contains("PUT") => self.put(resource, body).await,
+            Method::DELETE if allow.contains("DELETE") => self.delete(resource).await,
+            Method::POST if allow.contains("POST") => self.post(resource).await,
+            _ => Err(Problem::method(method.as_str(), allow)),
+        }
+    }
+
+    async fn get(&self, resource: Resource, query: &Query) -> Result<Answer, Problem> {
+        match resource {
+            Resource::Console => Ok(console()),
+            Resource::Health => Ok(document(StatusCode::OK, json!({ "status": "up" }), vec![("index", "/v1".into())])),
+            Resource::Ready => Ok(self.readiness()),
+            Resource::Metrics => Ok(respond(
+                StatusCode::OK,
+                "text/plain; version=0.0.4; charset=utf-8",
+                metrics::text(self).into(),
+            )),
+            Resource::Index => Ok(self.index()),
+            Resource::Services => services::list(self, query).await,
+            Resource::Service { namespace, service } => services::get(self, namespace, service).await,
+            Resource::Instance { namespace, service, id } => {
+                instances::get(self, instance_name(namespace, service, id)).await
+            }
+            Resource::Queues => Ok(queues::list(self)),
+            Resource::Queue(name) => queues::get(self, &name, query),
+            Resource::Topics => queues::list_topics(self, query).await,
+            Resource::Topic(name) => queues::get_topic(self, &name, query).await,
+            Resource::Circuits => circuits::list(self, query),
+            Resource::Circuit(id) => circuits::get(self, &id),
+            other => Err(Problem::method("GET", other.methods())),
+        }
+    }
+
+    async fn put(&self, resource: Resource, body: &[u8]) -> Result<Answer, Problem> {
+        match resource {
+            Resource::Instance { namespace, service, id } => {
+                instances::put(self, instance_name(namespace, service, id), body).await
+            }
+            Resource::CircuitOverride(id) => circuits::put_override(self, &id, body),
+            other => Err(Problem::method("PUT", other.methods())),
+        }
+    }
+
+    async fn delete(&self, resource: Resource) -> Result<Answer, Problem> {
+        match resource {
+            Resource::Instance { namespace, service, id } => {
+                instances::delete(self, instance_name(namespace, service, id)).await
+            }
+            Resource::CircuitOverride(id) => circuits::delete_override(self, &id),
+            other => Err(Problem::method("DELETE", other.methods())),
+        }
+    }
+
+    async fn post(&self, resource: Resource) -> Result<Answer, Problem> {
+        match resource {
+            Resource::CircuitReset(id) => circuits::reset(self, &id),
+            Resource::Reset => dev::reset(self).await,
+            Resource::AdvanceClock => dev::advance_clock(self),
+            other => Err(Problem::method("POST", other.methods())),
+        }
+    }
+
+    fn readiness(&self) -> Answer {
+        let (status, text) = match self.ready.load(Relaxed) {
+            true => (StatusCode::OK, "ready"),
+            false => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),
+        };
+        document(status, json!({ "status": text }), vec![("index", "/v1".into())])
+    }
+
+    fn index(&self) -> Answer {
+        let shown = |address: Option<std::net::SocketAddr>| address.map(|address| address.to_string());
+        let body = json!({
+            "name": "tsugite",
+            "version": env!("CARGO_PKG_VERSION"),
+            "listen": {
+                "gateway": shown(self.addresses.gateway),
+                "aws": shown(self.addresses.aws),
+                "admin": shown(self.addresses.admin),
+                "dns": shown(self.addresses.dns),
+            },
+        });
+        let links = vec![
+            ("self", "/v1".into()),
+            ("services", "/v1/services".into()),
+            ("register", "/v1/instances/{namespace}/{service}/{id}".into()),
+            ("queues", "/v1/queues".into()),
+            ("topics", "/v1/topics".into()),
+            ("circuits", "/v1/circuits".into()),
+            ("health", "/healthz".into()),
+            ("ready", "/readyz".into()),
+            ("metrics", "/metrics".into()),
+            ("console", "/".into()),
+        ];
+        document(StatusCode::OK, body, links)
+    }
+}
+
+fn instance_name(namespace: String, service: String, instance: String) -> InstanceName {
+    InstanceName {
+        namespace,
+        service,
+        instance,
+    }
+}
+
+async fn read(body: Incoming) -> Result<bytes::Bytes, Problem> {
+    let limited = Limited::new(body, limits::ADMIN_BODY_BYTES);
+    match tokio::time::timeout(BODY_TIMEOUT, limited.collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Problem::too_large(limits::ADMIN_BODY_BYTES)),
+        Ok(Err(_)) => Err(Problem::invalid("the body broke off")),
+        Err(_) => Err(Problem::too_slow()),
+    }
+}
+
+fn preflight(allow: &'static str) -> Answer {
+    let mut answer = respond(StatusCode::NO_CONTENT, "text/plain", bytes::Bytes::new());
+    let headers = answer.headers_mut();
+    headers.insert(ALLOW, HeaderValue::from_static(allow));
+    headers.insert("access-control-allow-methods", HeaderValue::from_static(allow));
+    let wanted = HeaderValue::from_static("authorization, content-type");
+    headers.insert("access-control-allow-headers", wanted);
+    answer
+}
+
+/// Pages of an allowed origin may read the answer; for all others the browser keeps it to itself.
+fn allow_origin(guard: &Guard, request: &HeaderMap, answer: &mut Answer) {
+    let Some(origin) = request.get(ORIGIN) else { return };
+    if origin.to_str().is_ok_and(|origin| guard.allows_origin(origin)) {
+        answer.headers_mut().insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+        answer.headers_mut().insert(VARY, HeaderValue::from_static("origin"));
+    }
+}
+
+fn console() -> Answer {
+    const PAGE: &str = include_str!("console.html");
+    // The page holds its own style and script; nothing else may load, frame or be framed.
+    const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
+                          connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+    let mut answer = respond(StatusCode::OK, "text/html; charset=utf-8", PAGE.into());
+    let policy = HeaderValue::from_static(POLICY);
+    answer.headers_mut().insert("content-security-policy", policy);
+    answer
+}
+
+/// The parameters of a query.
+pub(crate) struct Query(Vec<(String, String)>);
+
+impl Query {
+    fn parse(query: &str) -> Query {
+        let decode = |text: &str| resource::decode_query(text);
+        let pairs = query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (decode(key), decode(value))
+        });
+        Query(pairs.collect())
+    }
+
+    pub(crate) fn get(&self, key: &str) -> Option<&str> {
+        self.0.iter().find(|(known, _)| known == key).map(|(_, value)| value.as_str())
+    }
+}

@@ -1,0 +1,232 @@
+//! `tsugite circuits|services|queues|topics`: the admin API from the command line.
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::client::{Target, segment};
+use super::table::table;
+use super::{Failed, out};
+
+#[derive(Debug, Args)]
+pub(super) struct Circuits {
+    #[command(flatten)]
+    target: Target,
+    #[command(subcommand)]
+    action: Option<CircuitAction>,
+}
+
+#[derive(Debug, Subcommand)]
+enum CircuitAction {
+    /// List all circuits
+    Ls,
+    /// Show one circuit
+    Show {
+        /// For example orders.internal
+        circuit: String,
+    },
+    /// Hold a circuit open: calls are refused until it is reset
+    Open {
+        /// For example orders.internal
+        circuit: String,
+        /// Why, for those who find it open
+        #[arg(long)]
+        note: Option<String>,
+    },
+    /// Close a circuit and forget its counts, the same as reset
+    Close {
+        /// For example orders.internal
+        circuit: String,
+    },
+    /// Remove an override, close the circuit and forget its counts
+    Reset {
+        /// For example orders.internal
+        circuit: String,
+    },
+}
+
+impl Circuits {
+    pub(super) fn run(self) -> Result<(), Failed> {
+        let path = |circuit: &str| format!("/v1/circuits/{}", segment(circuit));
+        match self.action.unwrap_or(CircuitAction::Ls) {
+            CircuitAction::Ls => list(
+                &self.target,
+                "/v1/circuits",
+                "circuits",
+                &[("CIRCUIT", "circuit"), ("STATE", "state"), ("REASON", "reason")],
+            ),
+            CircuitAction::Show { circuit } => show(&self.target, &path(&circuit)),
+            CircuitAction::Open { circuit, note } => {
+                let body = json!({ "state": "forced_open", "note": note });
+                let answer = self.target.call("PUT", &format!("{}/override", path(&circuit)), Some(&body))?;
+                print(&self.target, &answer, || format!("{circuit} is held open\n"))
+            }
+            CircuitAction::Close { circuit } | CircuitAction::Reset { circuit } => {
+                let answer = self.target.call("POST", &format!("{}/reset", path(&circuit)), None)?;
+                print(&self.target, &answer, || format!("{circuit} is closed\n"))
+            }
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+enum Look {
+    /// List all
+    Ls,
+    /// Show one
+    Show {
+        /// Its name
+        name: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Services {
+    #[command(flatten)]
+    target: Target,
+    #[command(subcommand)]
+    action: Option<Look>,
+}
+
+impl Services {
+    pub(super) fn run(self) -> Result<(), Failed> {
+        match self.action.unwrap_or(Look::Ls) {
+            Look::Ls => {
+                let columns = [("SERVICE", "name"), ("NAMESPACE", "namespace"), ("INSTANCES", "instances")];
+                list(&self.target, "/v1/services", "services", &columns)
+            }
+            Look::Show { name } => {
+                let name = crate::config::ServiceName::parse(&name).map_err(Failed::Usage)?;
+                let path = format!("/v1/services/{}/{}", segment(&name.namespace), segment(&name.service));
+                show(&self.target, &path)
+            }
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Queues {
+    #[command(flatten)]
+    target: Target,
+    #[command(subcommand)]
+    action: Option<Look>,
+}
+
+impl Queues {
+    pub(super) fn run(self) -> Result<(), Failed> {
+        match self.action.unwrap_or(Look::Ls) {
+            Look::Ls => {
+                let columns = [
+                    ("QUEUE", "name"),
+                    ("DEPTH", "depth"),
+                    ("IN FLIGHT", "in_flight"),
+                    ("DELAYED", "delayed"),
+                    ("OLDEST MS", "oldest_age_ms"),
+                ];
+                list(&self.target, "/v1/queues", "queues", &columns)
+            }
+            Look::Show { name } => show(&self.target, &format!("/v1/queues/{}", segment(&name))),
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Topics {
+    #[command(flatten)]
+    target: Target,
+    #[command(subcommand)]
+    action: Option<Look>,
+}
+
+impl Topics {
+    pub(super) fn run(self) -> Result<(), Failed> {
+        match self.action.unwrap_or(Look::Ls) {
+            Look::Ls => {
+                let columns = [("TOPIC", "name"), ("SUBSCRIPTIONS", "subscription_count")];
+                list(&self.target, "/v1/topics", "topics", &columns)
+            }
+            Look::Show { name } => show(&self.target, &format!("/v1/topics/{}", segment(&name))),
+        }
+    }
+}
+
+/// One row for each member of the list `key`, with the named members as columns.
+fn list(target: &Target, path: &str, key: &str, columns: &[(&str, &str)]) -> Result<(), Failed> {
+    let answer = target.call("GET", path, None)?;
+    print(target, &answer, || {
+        let head: Vec<&str> = columns.iter().map(|(head, _)| *head).collect();
+        let members = answer[key].as_array().map(Vec::as_slice).unwrap_or_default();
+        let rows: Vec<Vec<String>> = members
+            .iter()
+            .map(|member| columns.iter().map(|(_, column)| plain(&member[*column])).collect())
+            .collect();
+        if rows.is_empty() { format!("no {key}\n") } else { table(&head, &rows) }
+    })
+}
+
+fn show(target: &Target, path: &str) -> Result<(), Failed> {
+    let answer = target.call("GET", path, None)?;
+    print(target, &answer, || {
+        let mut out = String::new();
+        indent(&answer, 0, &mut out);
+        out
+    })
+}
+
+fn print(target: &Target, answer: &Value, human: impl FnOnce() -> String) -> Result<(), Failed> {
+    if target.json {
+        let text = serde_json::to_string_pretty(answer).unwrap_or_default();
+        return out(&format!("{text}\n"));
+    }
+    out(&human())
+}
+
+/// A document as indented lines, without the links that only programs follow.
+fn indent(value: &Value, depth: usize, out: &mut String) {
+    let pad = "  ".repeat(depth);
+    match value {
+        Value::Object(members) => {
+            for (key, member) in members.iter().filter(|(key, _)| *key != "_links") {
+                if member.is_object() || member.is_array() {
+                    out.push_str(&format!("{pad}{key}:\n"));
+                    indent(member, depth + 1, out);
+                } else {
+                    out.push_str(&format!("{pad}{key}: {}\n", plain(member)));
+                }
+            }
+        }
+        Value::Array(members) => {
+            for member in members {
+                if member.is_object() || member.is_array() {
+                    out.push_str(&format!("{pad}-\n"));
+                    indent(member, depth + 1, out);
+                } else {
+                    out.push_str(&format!("{pad}- {}\n", plain(member)));
+                }
+            }
+        }
+        scalar => out.push_str(&format!("{pad}{}\n", plain(scalar))),
+    }
+}
+
+/// A cell: texts without quotes, nothing as a dash, lists by their length.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Array(members) => members.len().to_string(),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn documents_are_shown_without_links() {
+        let value = json!({"name": "q", "depth": 3, "_links": {"self": 1}, "tags": ["a"], "at": {"x": null}});
+        let mut out = String::new();
+        indent(&value, 0, &mut out);
+        assert_eq!(out, "name: q\ndepth: 3\ntags:\n  - a\nat:\n  x: -\n");
+    }
+}

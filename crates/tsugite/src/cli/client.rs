@@ -1,0 +1,132 @@
+//! A small blocking HTTP client for the admin API: one request, one connection, a bounded answer.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::Value;
+
+use super::Failed;
+use crate::config::text;
+
+const TIMEOUT: Duration = Duration::from_secs(10);
+const MAX_ANSWER: u64 = 64 * 1024 * 1024;
+
+/// Where the admin API is, and how to show what it says.
+#[derive(Debug, Args)]
+pub(crate) struct Target {
+    /// Address of the admin port
+    #[arg(long, value_name = "ADDRESS", env = "TSUGITE_ADMIN", default_value = "127.0.0.1:9901")]
+    admin: String,
+    /// Print the answer as JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+impl Target {
+    /// Asks for `path`; the answer is a JSON document, or nothing.
+    pub(super) fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value, Failed> {
+        let address = match text::address(&self.admin) {
+            Ok(Some(address)) => address,
+            Ok(None) => return Err(Failed::Usage("--admin: `off` cannot be asked".into())),
+            Err(rule) => return Err(Failed::Usage(format!("--admin: {rule}"))),
+        };
+        let failed = |error: std::io::Error| {
+            Failed::Failure(format!("no answer from the admin port {address}: {error}; is `tsugite up` running there?"))
+        };
+        let mut stream = TcpStream::connect_timeout(&address, TIMEOUT).map_err(failed)?;
+        stream.set_read_timeout(Some(TIMEOUT)).map_err(failed)?;
+        stream.set_write_timeout(Some(TIMEOUT)).map_err(failed)?;
+        let body = body.map(Value::to_string).unwrap_or_default();
+        let token = match std::env::var("TSUGITE_ADMIN_TOKEN") {
+            Ok(token) => format!("authorization: Bearer {token}\r\n"),
+            Err(_) => String::new(),
+        };
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\naccept: application/json\r\n\
+             content-type: application/json\r\n{token}content-length: {}\r\n\r\n{body}",
+            body.len(),
+        );
+        stream.write_all(request.as_bytes()).map_err(failed)?;
+        let mut answer = Vec::new();
+        stream.take(MAX_ANSWER).read_to_end(&mut answer).map_err(failed)?;
+        understand(&answer)
+    }
+}
+
+/// The body of an HTTP/1.1 answer; the detail of its problem document as an error if it says no.
+fn understand(answer: &[u8]) -> Result<Value, Failed> {
+    let strange = || Failed::Failure("the admin port did not answer in HTTP".into());
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n").ok_or_else(strange)?;
+    let head = std::str::from_utf8(&answer[..end]).map_err(|_| strange())?;
+    let mut lines = head.lines();
+    let status = lines.next().and_then(|line| line.split(' ').nth(1));
+    let status: u16 = status.and_then(|code| code.parse().ok()).ok_or_else(strange)?;
+    let chunked = lines.any(|line| line.eq_ignore_ascii_case("transfer-encoding: chunked"));
+    let body = &answer[end + 4..];
+    if chunked {
+        // Our own admin port always states a length: whatever chunks is something else.
+        return Err(strange());
+    }
+    if body.is_empty() {
+        return match status {
+            200..300 => Ok(Value::Null),
+            _ => Err(Failed::Failure(format!("the admin port answered {status}"))),
+        };
+    }
+    let value: Value = serde_json::from_slice(body).map_err(|_| strange())?;
+    if (200..300).contains(&status) {
+        return Ok(value);
+    }
+    let title = value["title"].as_str().unwrap_or("refused");
+    let detail = value["detail"].as_str().unwrap_or_default();
+    Err(Failed::Failure(format!("{title} ({status}): {detail}")))
+}
+
+/// Makes a name safe as one segment of a path.
+pub(super) fn segment(name: &str) -> String {
+    let mut out = String::new();
+    for byte in name.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(answer: &str, expected: Result<Value, &str>) {
+        let understood = understand(answer.as_bytes()).map_err(|failed| match failed {
+            Failed::Failure(text) | Failed::Usage(text) => text,
+        });
+        assert_eq!(understood, expected.map_err(str::to_owned), "{answer}");
+    }
+
+    #[test]
+    fn answers_are_understood() {
+        let strange = Err("the admin port did not answer in HTTP");
+        check("HTTP/1.1 200 OK\r\nA: b\r\n\r\n{\"a\":1}", Ok(serde_json::json!({"a": 1})));
+        check("HTTP/1.1 204 No Content\r\n\r\n", Ok(Value::Null));
+        check(
+            "HTTP/1.1 404 Not Found\r\n\r\n{\"title\":\"Not found\",\"detail\":\"no queue `x`\"}",
+            Err("Not found (404): no queue `x`"),
+        );
+        check("HTTP/1.1 500 Oh\r\n\r\n", Err("the admin port answered 500"));
+        for bad in ["", "SSH-2.0\r\n", "HTTP/1.1 200 OK\r\n\r\nnot json", "HTTP/1.1 OK\r\n\r\n{}"] {
+            check(bad, strange.clone());
+        }
+        check("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", strange);
+    }
+
+    #[test]
+    fn names_become_segments() {
+        assert_eq!(segment("orders.shop"), "orders.shop");
+        assert_eq!(segment("a/b c"), "a%2Fb%20c");
+    }
+}
