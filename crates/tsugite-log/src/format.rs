@@ -333,7 +333,7 @@ mod tests {
         };
         assert_eq!(
             header.encode(),
-            *b"TSGF\x7c\x17\x06\x1d\x08\x07\x06\x05\x04\x03\x02\x01\x40\0\0\0\0\0\0\0\x05\0\0\0\x06\0\0\0"
+            *b"TSGF\x03\x82\xd8\x5a\x08\x07\x06\x05\x04\x03\x02\x01\x40\0\0\0\0\0\0\0\x05\0\0\0\x06\0\0\0"
         );
         assert_eq!(header.next(), 128);
     }

@@ -32,7 +32,10 @@ mod state;
 mod store;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 mod threads;
+mod verify;
 
 pub use committer::Committer;
 pub use domains::{Domains, Record, Settings};
@@ -46,3 +49,4 @@ pub use recovery::{Recovery, Torn};
 pub use state::State;
 pub use store::LogStore;
 pub use threads::Threads;
+pub use verify::{Report, SegmentReport, verify};

@@ -327,17 +327,7 @@ fn settle_tail(
         let follows = format!("a valid frame follows at byte {}", segment.offset(frame.lsn));
         return Err(corrupt(disk, name, at, segment.offset(at), what, follows));
     }
-    let end = match found {
-        Found::Damaged(header) => header.next().min(segment.limit()),
-        _ if segment.recycled => at,
-        _ => walk.end_of_data(at).map_err(io(&reading, disk))?,
-    };
-    if end > at {
-        let torn = Torn {
-            file: name,
-            offset: segment.offset(at),
-            len: end - at,
-        };
+    if let Some(torn) = torn(segment, log_id, at, found).map_err(io(&reading, disk))? {
         tracing::warn!(
             "the log ends in an interrupted write that was never acknowledged: {} bytes cut off at byte {} of {}/{}",
             torn.len,
@@ -345,7 +335,7 @@ fn settle_tail(
             disk.location(),
             torn.file
         );
-        let zeros = vec![0; (end - at) as usize];
+        let zeros = vec![0; torn.len as usize];
         segment
             .file
             .write_at(torn.offset, &zeros)
@@ -354,6 +344,20 @@ fn settle_tail(
     }
     segment.file.sync().map_err(io(&cutting, disk))?;
     disk.sync_dir().map_err(io("syncing the directory", disk))
+}
+
+/// The rest of an interrupted write after the last frame of the log.
+pub(crate) fn torn(segment: &Segment, log_id: u64, at: u64, found: Found) -> io::Result<Option<Torn>> {
+    let end = match found {
+        Found::Damaged(header) => header.next().min(segment.limit()),
+        _ if segment.recycled => at,
+        _ => Walk::new(segment, log_id, at).end_of_data(at)?,
+    };
+    Ok((end > at).then(|| Torn {
+        file: segment_name(segment.base),
+        offset: segment.offset(at),
+        len: end - at,
+    }))
 }
 
 /// Removes what is left of interrupted work; returns the spare segments that can be used, and the highest

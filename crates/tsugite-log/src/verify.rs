@@ -1,0 +1,265 @@
+//! Reading a whole store and saying what is in it, changing nothing: `tsugite verify DIR`.
+
+use std::fmt;
+use std::io;
+
+use crate::checkpoint::{self, Unusable};
+use crate::disk::Disk;
+use crate::domains::{Domains, Settings};
+use crate::format::{BadHeader, CheckpointHeader, VERSION, checkpoint_name, records, segment_name};
+use crate::listing::Listing;
+use crate::open_error::{Corruption, OpenError};
+use crate::recovery::{Torn, open_segment, torn};
+use crate::segment::{Found, Segment, Walk};
+use crate::state::State;
+
+/// What a store holds, and what is wrong with it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Where the store is.
+    pub location: String,
+    /// The segments, in order.
+    pub segments: Vec<SegmentReport>,
+    /// Position of the newest valid checkpoint, and the length of its snapshot in bytes.
+    pub checkpoint: Option<(u64, u64)>,
+    /// Emptied segments kept for reuse.
+    pub spares: usize,
+    /// The rest of an interrupted write at the end; the next start cuts it off.
+    pub torn: Option<Torn>,
+    /// Damage, in the order of the log.
+    pub damage: Vec<Corruption>,
+}
+
+/// One segment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SegmentReport {
+    /// File name.
+    pub file: String,
+    /// Position of its first byte.
+    pub base: u64,
+    /// Bytes of log it has room for.
+    pub capacity: u64,
+    /// Valid frames.
+    pub frames: u64,
+    /// Records in them.
+    pub records: u64,
+    /// Position after the last valid frame.
+    pub end: u64,
+}
+
+impl Report {
+    /// Whether the store would open and every byte that it may read is as it was written.
+    pub fn is_sound(&self) -> bool {
+        self.damage.is_empty()
+    }
+
+    fn damaged(
+        &mut self,
+        file: String,
+        lsn: u64,
+        offset: u64,
+        what: impl Into<String>,
+        follows: impl Into<String>,
+    ) {
+        self.damage.push(Corruption {
+            location: self.location.clone(),
+            file,
+            lsn,
+            offset,
+            what: what.into(),
+            follows: follows.into(),
+        });
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "store in {}", self.location)?;
+        match self.checkpoint {
+            Some((lsn, bytes)) => writeln!(f, "checkpoint at {lsn:#x}: {bytes} bytes, valid")?,
+            None => writeln!(f, "no checkpoint")?,
+        }
+        for s in &self.segments {
+            writeln!(
+                f,
+                "{}: {} frames, {} records, {} of {} bytes used",
+                s.file,
+                s.frames,
+                s.records,
+                s.end - s.base,
+                s.capacity
+            )?;
+        }
+        if self.spares > 0 {
+            writeln!(f, "{} spare segments", self.spares)?;
+        }
+        if let Some(torn) = &self.torn {
+            writeln!(
+                f,
+                "{}: ends in an interrupted write of {} bytes at byte {}, never acknowledged; the next start cuts it off",
+                torn.file, torn.len, torn.offset
+            )?;
+        }
+        for damage in &self.damage {
+            writeln!(f, "DAMAGED {damage}")?;
+        }
+        let verdict = if self.is_sound() { "sound" } else { "damaged" };
+        write!(f, "{verdict}")
+    }
+}
+
+/// Reads every file of a store that no process has open, checks every checksum and decodes every record.
+/// Damage is reported, not an error; an error means that the store could not be looked at.
+pub fn verify(disk: &dyn Disk) -> Result<Report, OpenError> {
+    let failed = |what: String| move |error: io::Error| OpenError::Io { what, error };
+    let location = disk.location();
+    let _guard = disk.lock().map_err(|why| OpenError::Locked {
+        location: location.clone(),
+        why,
+    })?;
+    let listing = Listing::read(disk).map_err(failed(format!("reading {location}")))?;
+    let mut report = Report {
+        location,
+        spares: listing.spares.len(),
+        ..Report::default()
+    };
+    let checkpoint =
+        verify_checkpoints(disk, &listing, &mut report).map_err(failed("reading a checkpoint".into()))?;
+    let mut log_id = checkpoint.map(|c| c.log_id);
+    for (i, &base) in listing.segments.iter().enumerate() {
+        let file = segment_name(base);
+        let opened = open_segment(disk, base).map_err(failed(format!("reading {file}")))?;
+        match opened {
+            Ok((header, segment)) => {
+                let id = *log_id.get_or_insert(header.log_id);
+                let next = listing.segments.get(i + 1).copied();
+                verify_segment(&segment, id, next, checkpoint, &mut report)
+                    .map_err(failed(format!("reading {file}")))?;
+            }
+            Err(bad) => {
+                let what = match bad {
+                    BadHeader::Invalid => "its header is not valid".into(),
+                    BadHeader::Newer(v) => {
+                        format!("its format version is {v}, this program reads up to {VERSION}")
+                    }
+                };
+                report.damaged(file, base, 0, what, "its frames were not looked at");
+            }
+        }
+    }
+    check_start(checkpoint, &mut report);
+    Ok(report)
+}
+
+fn verify_checkpoints(
+    disk: &dyn Disk,
+    listing: &Listing,
+    report: &mut Report,
+) -> io::Result<Option<CheckpointHeader>> {
+    let mut newest = None;
+    for &lsn in &listing.checkpoints {
+        let what = match checkpoint::read(disk, lsn) {
+            Ok((header, snapshot)) => {
+                newest = newest.or(Some(header));
+                let now = tsugite_base::Now::default();
+                match Domains::restore(&Settings::default(), Some(&snapshot), now) {
+                    Ok(_) => {
+                        report.checkpoint = report.checkpoint.or(Some((lsn, header.len)));
+                        continue;
+                    }
+                    Err(e) => e.to_string(),
+                }
+            }
+            Err(Unusable::Damaged(what)) => what,
+            Err(Unusable::Newer(v)) => {
+                format!("its format version is {v}, this program reads up to {VERSION}")
+            }
+            Err(Unusable::Io(e)) => return Err(e),
+        };
+        report.damaged(checkpoint_name(lsn), lsn, 0, what, "a start would need it");
+    }
+    Ok(newest)
+}
+
+/// Replay must find a segment to start in.
+fn check_start(checkpoint: Option<CheckpointHeader>, report: &mut Report) {
+    let from = checkpoint.map_or(0, |c| c.lsn);
+    let covered = report
+        .segments
+        .iter()
+        .any(|s| s.base <= from && from <= s.base + s.capacity);
+    if !covered && (checkpoint.is_some() || !report.segments.is_empty()) {
+        let what = format!("no segment holds position {from:#x}, where a start would replay from");
+        report.damaged(segment_name(from), from, 0, what, "segment files are missing");
+    }
+}
+
+/// Walks all frames of a segment. `next` is the base of the segment after it.
+fn verify_segment(
+    segment: &Segment,
+    log_id: u64,
+    next: Option<u64>,
+    checkpoint: Option<CheckpointHeader>,
+    report: &mut Report,
+) -> io::Result<()> {
+    let mut out = SegmentReport {
+        file: segment_name(segment.base),
+        base: segment.base,
+        capacity: segment.capacity,
+        end: segment.base,
+        ..SegmentReport::default()
+    };
+    let mut walk = Walk::new(segment, log_id, segment.base);
+    loop {
+        let found = walk.look()?;
+        if let Found::Frame(header) = found {
+            let (lsn, payload) = walk.payload(header)?;
+            for record in records(lsn, payload) {
+                out.records += 1;
+                if let Err(e) = record.and_then(|r| Domains::decode(r.payload)) {
+                    report.damaged(
+                        out.file.clone(),
+                        lsn,
+                        segment.offset(lsn),
+                        e.to_string(),
+                        "its frame's checksum is valid",
+                    );
+                }
+            }
+            out.frames += 1;
+            walk.pass(header);
+            out.end = walk.at();
+            continue;
+        }
+        let at = walk.at();
+        if let Some(frame) = walk.seek()? {
+            let follows = format!("a valid frame follows at byte {}", segment.offset(frame.lsn));
+            report.damaged(
+                out.file.clone(),
+                at,
+                segment.offset(at),
+                "no valid frame begins here",
+                follows,
+            );
+            continue;
+        }
+        match next {
+            // Segments that nothing needs are removed one by one: a gap between two of them is no loss.
+            Some(base) if at != base && checkpoint.is_none_or(|c| at >= c.keep_from) => {
+                let follows = format!("the log goes on in {}", segment_name(base));
+                report.damaged(
+                    out.file.clone(),
+                    at,
+                    segment.offset(at),
+                    "no valid frame begins here",
+                    follows,
+                );
+            }
+            Some(_) => {}
+            None => report.torn = torn(segment, log_id, at, found)?,
+        }
+        break;
+    }
+    report.segments.push(out);
+    Ok(())
+}
