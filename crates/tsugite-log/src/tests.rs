@@ -391,7 +391,7 @@ fn a_stop_before_any_disk_operation_loses_nothing_acknowledged() {
     let mut rig = Rig::new();
     history(&mut rig);
     let operations = rig.disk.operations();
-    assert!(operations > 100, "{operations}");
+    assert!(operations > 80, "{operations}");
     for stop in 0..operations {
         let disk = SimDisk::new(stop, Image::new());
         disk.fail(stop, Fault::Halt);
