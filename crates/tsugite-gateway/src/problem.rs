@@ -325,7 +325,7 @@ mod tests {
         let answer = open().answer(asker(false, Method::GET));
         assert_eq!(
             head(&answer),
-            "503\ncontent-type: application/problem+json\ncontent-length: 299\nretry-after: 4\n\
+            "503\ncontent-type: application/problem+json\ncontent-length: 276\nretry-after: 4\n\
              proxy-status: tsugite; error=destination_unavailable; details=\"circuit_open\"; next-hop=\"orders.shop\"\n\
              cache-control: no-store\ntsugite-circuit: \"orders.shop\";state=open;reason=failure_rate\n"
         );
@@ -343,7 +343,7 @@ mod tests {
         use http_body::Body as _;
         let answer = open().answer(asker(false, Method::HEAD));
         assert!(answer.body().is_end_stream());
-        assert_eq!(answer.headers()[header::CONTENT_LENGTH], "299");
+        assert_eq!(answer.headers()[header::CONTENT_LENGTH], "276");
     }
 
     #[test]

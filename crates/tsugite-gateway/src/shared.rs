@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::Notify;
-use tsugite_base::World;
-use tsugite_traffic::{Roster, ServiceKey, Table};
+use tsugite_base::{Mono, World};
+use tsugite_traffic::{Breaker, CircuitReport, Override, Roster, ServiceKey, Table};
 
 use crate::metrics::{CoreCounters, MetricsSnapshot, ResponseClass, ServiceCounters, ServiceMetrics};
 use crate::settings::Settings;
@@ -143,6 +143,44 @@ impl Shared {
     /// Reads the table in force.
     pub fn with_table<R>(&self, read: impl FnOnce(&Table) -> R) -> R {
         read(&self.published.load().table)
+    }
+
+    /// A report of every circuit, ordered by name.
+    pub fn circuits(&self) -> Vec<CircuitReport> {
+        self.roster.reports(self.world.mono())
+    }
+
+    /// A report of the circuit with this name (`orders.shop`).
+    pub fn circuit(&self, name: &str) -> Option<CircuitReport> {
+        self.change(name, |_, _| ())
+    }
+
+    /// Puts an operator's wish above a circuit, for a time or until it is lifted. `None` if there is no such circuit.
+    pub fn override_circuit(
+        &self,
+        name: &str,
+        what: Override,
+        lasts: Option<Duration>,
+        note: &str,
+    ) -> Option<CircuitReport> {
+        self.change(name, |breaker, now| breaker.set_override(what, lasts.map(|d| now + d), note, now))
+    }
+
+    /// Lifts an override. `None` if there is no such circuit.
+    pub fn lift_override(&self, name: &str) -> Option<CircuitReport> {
+        self.change(name, |breaker, now| breaker.clear_override(now))
+    }
+
+    /// Closes a circuit, with an empty window. `None` if there is no such circuit.
+    pub fn reset_circuit(&self, name: &str) -> Option<CircuitReport> {
+        self.change(name, |breaker, now| breaker.reset(now))
+    }
+
+    fn change(&self, name: &str, change: impl FnOnce(&Breaker, Mono)) -> Option<CircuitReport> {
+        let now = self.world.mono();
+        let breaker = self.roster.breaker(name)?;
+        change(&breaker, now);
+        Some(breaker.report(now))
     }
 
     /// Adds up the counters of all cores. Counters that change meanwhile may be one event apart.
