@@ -1,6 +1,7 @@
 //! The store that the program uses: the machines over the log, with its threads, its timers and its watchers.
 
 mod clock;
+mod messaging;
 mod registry;
 mod waiting;
 
@@ -151,7 +152,7 @@ impl LogStore {
         &self.0.world
     }
 
-    pub(crate) fn waiting(&self) -> &Waiting {
+    pub(crate) fn waiting(&self) -> &Arc<Waiting> {
         &self.0.waiting
     }
 
