@@ -299,6 +299,8 @@ pub struct InstanceView {
 pub struct NamespaceView {
     /// The namespace.
     pub namespace: Namespace,
+    /// TTL of its SOA record in seconds.
+    pub soa_ttl: u32,
     /// Number of its services.
     pub services: usize,
 }
@@ -314,6 +316,8 @@ pub struct ServiceView {
     pub namespace_kind: NamespaceKind,
     /// TTL of the namespace's SOA record in seconds.
     pub soa_ttl: u32,
+    /// TTL in seconds of DNS records that name none.
+    pub default_ttl: u32,
     /// Number of its instances.
     pub instances: usize,
     /// Grows when an instance is registered, changed or removed.

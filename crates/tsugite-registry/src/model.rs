@@ -80,8 +80,9 @@ pub struct Namespace {
     pub description: Option<String>,
     /// Makes a repeated creation harmless.
     pub creator_request_id: Option<String>,
-    /// TTL of the zone's SOA record in seconds; also the TTL of negative answers.
-    pub soa_ttl: u32,
+    /// TTL of the zone's SOA record in seconds, also that of negative answers; `None` is the default of the
+    /// settings in force.
+    pub soa_ttl: Option<u32>,
     /// The operation that created it; `None` when it came by the admin API or the config.
     pub operation: Option<OperationId>,
     /// Wall clock at creation.
@@ -115,8 +116,8 @@ impl RecordType {
 pub struct DnsRecord {
     /// The record type.
     pub kind: RecordType,
-    /// Seconds for which resolvers may keep an answer.
-    pub ttl: u32,
+    /// Seconds for which resolvers may keep an answer; `None` is the default of the settings in force.
+    pub ttl: Option<u32>,
 }
 
 /// Which instances a DNS answer holds.

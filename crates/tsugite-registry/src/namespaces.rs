@@ -44,7 +44,7 @@ impl Registry {
             kind: cmd.kind,
             description: cmd.description,
             creator_request_id: cmd.creator_request_id,
-            soa_ttl: cmd.soa_ttl.unwrap_or(self.settings.dns_ttl),
+            soa_ttl: cmd.soa_ttl,
             operation: Some(cmd.operation),
             created: now.wall,
         });
@@ -88,7 +88,7 @@ impl Registry {
 
     /// One namespace.
     pub fn get_namespace(&self, id: NamespaceId) -> Result<NamespaceView, NamespaceNotFound> {
-        self.namespace_state(id).map(NamespaceState::view)
+        self.namespace_state(id).map(|state| state.view(&self.settings))
     }
 
     /// Namespaces, by id.
@@ -110,7 +110,11 @@ impl Registry {
         let all = self.namespaces.values();
         let mut rest =
             all.filter(|s| after.is_none_or(|after| s.namespace.id > after) && keeps(&s.namespace));
-        let entries: Vec<_> = rest.by_ref().take(page.limit).map(NamespaceState::view).collect();
+        let entries: Vec<_> = rest
+            .by_ref()
+            .take(page.limit)
+            .map(|state| state.view(&self.settings))
+            .collect();
         let next = page.next(rest.next().and(entries.last()).map(|last| last.namespace.id));
         Ok(Listed { entries, next })
     }

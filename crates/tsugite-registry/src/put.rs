@@ -119,7 +119,7 @@ impl Registry {
                     kind: NamespaceKind::DnsPrivate,
                     description: None,
                     creator_request_id: None,
-                    soa_ttl: self.settings.dns_ttl,
+                    soa_ttl: None,
                     operation: None,
                     created: now.wall,
                 }));
@@ -137,22 +137,21 @@ impl Registry {
             name: name.to_owned(),
             description: None,
             creator_request_id: None,
-            dns: (kind == NamespaceKind::DnsPrivate).then(|| self.default_dns()),
+            dns: (kind == NamespaceKind::DnsPrivate).then(default_dns),
             health,
             created: now.wall,
         };
         records.push(Record::ServiceCreated(service.clone()));
         Ok(service)
     }
+}
 
-    /// A service that is put by name answers addresses and ports alike.
-    fn default_dns(&self) -> DnsConfig {
-        let ttl = self.settings.dns_ttl;
-        let records = [RecordType::A, RecordType::Aaaa, RecordType::Srv];
-        DnsConfig {
-            routing: RoutingPolicy::Multivalue,
-            records: records.map(|kind| DnsRecord { kind, ttl }).into(),
-        }
+/// A service that is put by name answers addresses and ports alike.
+fn default_dns() -> DnsConfig {
+    let records = [RecordType::A, RecordType::Aaaa, RecordType::Srv];
+    DnsConfig {
+        routing: RoutingPolicy::Multivalue,
+        records: records.map(|kind| DnsRecord { kind, ttl: None }).into(),
     }
 }
 

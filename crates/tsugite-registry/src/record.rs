@@ -232,7 +232,7 @@ pub(crate) fn put_namespace(out: &mut Vec<u8>, n: &Namespace) {
     });
     put_text(out, n.description.as_deref());
     put_text(out, n.creator_request_id.as_deref());
-    out.put_u32(n.soa_ttl);
+    out.put_option(n.soa_ttl, |out, ttl| out.put_u32(ttl));
     out.put_option(n.operation, put_uuid);
     out.put_time(n.created);
 }
@@ -248,7 +248,7 @@ pub(crate) fn get_namespace(from: &mut Get<'_>) -> Result<Namespace, Malformed> 
         },
         description: get_text(from, "description")?,
         creator_request_id: get_text(from, "creator request")?,
-        soa_ttl: from.u32("SOA TTL")?,
+        soa_ttl: from.option("SOA TTL", |from| from.u32("SOA TTL"))?,
         operation: from.option("operation", get_uuid)?,
         created: from.time("time")?,
     })
@@ -302,7 +302,7 @@ fn put_dns(out: &mut Vec<u8>, dns: &DnsConfig) {
             RecordType::Aaaa => 1,
             RecordType::Srv => 2,
         });
-        out.put_u32(record.ttl);
+        out.put_option(record.ttl, |out, ttl| out.put_u32(ttl));
     }
 }
 
@@ -321,7 +321,7 @@ fn get_dns(from: &mut Get<'_>) -> Result<DnsConfig, Malformed> {
                 2 => RecordType::Srv,
                 _ => return Err(malformed("record type")),
             },
-            ttl: from.u32("TTL")?,
+            ttl: from.option("TTL", |from| from.u32("TTL"))?,
         })
     };
     let records = (0..count).map(|_| record(from)).collect::<Result<_, _>>()?;

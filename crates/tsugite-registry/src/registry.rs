@@ -24,7 +24,7 @@ pub struct Settings {
     pub services: usize,
     /// Instances at most, over all services.
     pub instances: usize,
-    /// TTL in seconds of SOA records, and of records of services that were put by name.
+    /// TTL in seconds of SOA and other records that name none. May differ from one start to the next.
     pub dns_ttl: u32,
 }
 
@@ -433,7 +433,8 @@ impl Registry {
             service: state.service.clone(),
             namespace_name: namespace.name.clone(),
             namespace_kind: namespace.kind,
-            soa_ttl: namespace.soa_ttl,
+            soa_ttl: namespace.soa_ttl.unwrap_or(self.settings.dns_ttl),
+            default_ttl: self.settings.dns_ttl,
             instances: state.instances.len(),
             revision: state.revision,
         })
@@ -441,9 +442,10 @@ impl Registry {
 }
 
 impl NamespaceState {
-    pub(crate) fn view(&self) -> NamespaceView {
+    pub(crate) fn view(&self, settings: &Settings) -> NamespaceView {
         NamespaceView {
             namespace: self.namespace.clone(),
+            soa_ttl: self.namespace.soa_ttl.unwrap_or(settings.dns_ttl),
             services: self.services,
         }
     }

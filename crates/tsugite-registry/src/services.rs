@@ -47,7 +47,8 @@ impl Registry {
             service: service.clone(),
             namespace_name: namespace.name.clone(),
             namespace_kind: namespace.kind,
-            soa_ttl: namespace.soa_ttl,
+            soa_ttl: namespace.soa_ttl.unwrap_or(self.settings.dns_ttl),
+            default_ttl: self.settings.dns_ttl,
             instances: 0,
             revision: self.revision,
         };

@@ -117,10 +117,14 @@ pub(crate) fn dns(config: Option<&DnsConfig>, kind: NamespaceKind) -> Result<(),
     if !matches!(kinds.as_slice(), [A] | [Aaaa] | [Srv] | [A, Aaaa] | [Aaaa, A]) {
         return refuse("must be A, AAAA, A and AAAA, or SRV");
     }
-    match config.records.iter().find(|r| r.ttl > TTL_SECONDS) {
+    match config
+        .records
+        .iter()
+        .find(|r| r.ttl.is_some_and(|ttl| ttl > TTL_SECONDS))
+    {
         Some(record) => Err(Invalid::new(
             "TTL",
-            record.ttl,
+            record.ttl.unwrap_or_default(),
             "must be between 0 and 2147483647",
         )),
         None => Ok(()),

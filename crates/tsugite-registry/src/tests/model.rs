@@ -159,7 +159,10 @@ fn dns_configs_that_are_not_served_are_refused() {
     ] {
         let name = format!("s{}", rig.draw());
         let mut command = rig.service_command(namespace, &name, HealthSource::None);
-        let records = kinds.iter().map(|&kind| DnsRecord { kind, ttl }).collect();
+        let records = kinds
+            .iter()
+            .map(|&kind| DnsRecord { kind, ttl: Some(ttl) })
+            .collect();
         command.dns = Some(DnsConfig {
             routing: RoutingPolicy::Multivalue,
             records,

@@ -27,7 +27,11 @@ fn arb_namespace() -> impl Strategy<Value = Namespace> {
         proptest::option::of(arb_text()),
         proptest::option::of(arb_text()),
     );
-    let rest = (any::<u32>(), proptest::option::of(arb_uuid()), arb_time());
+    let rest = (
+        proptest::option::of(any::<u32>()),
+        proptest::option::of(arb_uuid()),
+        arb_time(),
+    );
     (any::<u64>(), kind, texts, rest).prop_map(|(id, kind, texts, rest)| Namespace {
         id: NamespaceId(id),
         name: texts.0,
@@ -42,7 +46,7 @@ fn arb_namespace() -> impl Strategy<Value = Namespace> {
 
 fn arb_dns() -> impl Strategy<Value = DnsConfig> {
     let kind = prop_oneof![Just(RecordType::A), Just(RecordType::Aaaa), Just(RecordType::Srv)];
-    let record = (kind, any::<u32>()).prop_map(|(kind, ttl)| DnsRecord { kind, ttl });
+    let record = (kind, proptest::option::of(any::<u32>())).prop_map(|(kind, ttl)| DnsRecord { kind, ttl });
     let routing = prop_oneof![Just(RoutingPolicy::Multivalue), Just(RoutingPolicy::Weighted)];
     (routing, proptest::collection::vec(record, 0..3))
         .prop_map(|(routing, records)| DnsConfig { routing, records })

@@ -66,7 +66,7 @@ impl<S> Call<'_, S> {
         if namespace.kind == NamespaceKind::DnsPrivate {
             json.member("SOA");
             json.begin();
-            json.int("TTL", namespace.soa_ttl.into());
+            json.int("TTL", view.soa_ttl.into());
             json.end();
         }
         json.end();
@@ -100,7 +100,7 @@ impl<S> Call<'_, S> {
             for record in &dns.records {
                 json.begin();
                 json.text("Type", record.kind.name());
-                json.int("TTL", record.ttl.into());
+                json.int("TTL", record.ttl.unwrap_or(view.default_ttl).into());
                 json.end();
             }
             json.end_list();

@@ -67,8 +67,10 @@ fn dns(config: &Fields<'_>) -> Result<DnsConfig, AwsError> {
             other => return Err(invalid(format!("{} is not a record type.", shorten(other)))),
         };
         let ttl = ranged(record, "TTL", 0..=i64::from(i32::MAX))?;
-        let ttl = ttl.ok_or_else(|| invalid("A DNS record must contain the parameter TTL."))?;
-        Ok(DnsRecord { kind, ttl })
+        match ttl {
+            None => Err(invalid("A DNS record must contain the parameter TTL.")),
+            ttl => Ok(DnsRecord { kind, ttl }),
+        }
     };
     let records = config.objects("DnsRecords")?;
     Ok(DnsConfig {
