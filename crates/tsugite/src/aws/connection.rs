@@ -217,3 +217,41 @@ impl AsyncWrite for Watched {
         self.stream.is_write_vectored()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Seconds after which the watchdog of a connection in `phase` barks; `None` if it does not within an hour.
+    async fn check(phase: Phase, expected: Option<u64>) {
+        let begin = Instant::now();
+        let watchdog = Watchdog::new(Rc::new(Cell::new(phase)));
+        let barked = tokio::time::timeout(Duration::from_secs(3600), watchdog)
+            .await
+            .is_ok();
+        let seconds = begin.elapsed().as_secs();
+        assert_eq!(barked.then_some(seconds), expected);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_watchdog_knows_what_it_waits_for() {
+        check(Phase::Head(Instant::now()), Some(10)).await;
+        check(Phase::Idle(Instant::now()), Some(120)).await;
+        check(Phase::Busy, None).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_that_begins_later_has_its_own_time() {
+        let phase = Rc::new(Cell::new(Phase::Idle(Instant::now())));
+        let mut watchdog = pin!(Watchdog::new(phase.clone()));
+        let begin = Instant::now();
+        assert!(
+            tokio::time::timeout(Duration::from_secs(60), watchdog.as_mut())
+                .await
+                .is_err()
+        );
+        phase.set(Phase::Head(Instant::now()));
+        watchdog.await;
+        assert_eq!(begin.elapsed().as_secs(), 70);
+    }
+}

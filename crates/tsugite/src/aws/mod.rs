@@ -12,6 +12,8 @@ mod reply;
 mod sns;
 mod sqs;
 mod sts;
+#[cfg(test)]
+mod tests;
 
 pub use door::{AwsDoor, Settings, serve};
 pub use metrics::{ActionMetrics, LATENCY_BOUNDS_MICROS};
