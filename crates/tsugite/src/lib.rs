@@ -3,12 +3,15 @@
 //! Everything that decides lives in the crates below; this one owns sockets, files, signals and time
 //! (all of the latter in [`world`]) and joins wire codecs to domain operations.
 
+pub mod admin;
 pub mod aws;
+pub mod cli;
 pub mod cloudmap;
 pub mod config;
 pub mod dns;
 pub mod feed;
 pub mod health;
 pub mod process;
+pub mod run;
 pub mod telemetry;
 pub mod world;

@@ -1,8 +1,11 @@
 //! The `tsugite` program: one binary, one command line.
 
+use clap::Parser;
+use tsugite::cli;
+
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+    cli::run(cli::Cli::parse())
 }

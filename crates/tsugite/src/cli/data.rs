@@ -1,8 +1,9 @@
 //! `tsugite verify` and `tsugite repair`: the data directory of a stopped Tsugite.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
+use tsugite_log::disk::real::RealDisk;
 
 use super::{Failed, out};
 
@@ -15,9 +16,25 @@ pub(super) struct Verify {
 
 impl Verify {
     pub(super) fn run(self) -> Result<(), Failed> {
-        let _ = out;
-        Err(Failed::Usage(format!("verify {} is not supported yet", self.dir.display())))
+        exists(&self.dir)?;
+        let failed = |error: &dyn std::fmt::Display| Failed::Failure(format!("{}: {error}", self.dir.display()));
+        let disk = RealDisk::open(&self.dir).map_err(|error| failed(&error))?;
+        let report = tsugite_log::verify(&disk).map_err(|error| failed(&error))?;
+        out(&format!("{report}\n"))?;
+        if report.is_sound() {
+            return Ok(());
+        }
+        let places = report.damage.len();
+        Err(Failed::Failure(format!("{} is damaged in {places} places", self.dir.display())))
     }
+}
+
+/// Opening makes a directory that is absent; someone who mistyped a path would be told that all is well in it.
+fn exists(dir: &Path) -> Result<(), Failed> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    Err(Failed::Failure(format!("{} is not a directory", dir.display())))
 }
 
 #[derive(Debug, Args)]
