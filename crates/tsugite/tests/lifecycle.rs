@@ -44,7 +44,9 @@ fn the_environment_wins_over_the_file_and_a_flag_over_both() {
     let file = home.file("t.yaml", "listen: {gateway: nonsense}\n");
     let check = |environment: &str, flags: &[&str]| {
         let mut command = command();
-        command.env("TSUGITE_GATEWAY", environment).env("TSUGITE_STORE", "stop-here");
+        command
+            .env("TSUGITE_GATEWAY", environment)
+            .env("TSUGITE_STORE", "stop-here");
         finish(command.arg("up").arg("-c").arg(&file).args(flags)).2
     };
     assert!(check("also-nonsense", &[]).contains("`also-nonsense`"));
@@ -60,14 +62,38 @@ fn bad_usage_and_bad_configurations_exit_with_2() {
     let bad = bad.to_str().unwrap();
     let data = home.0.join("data");
     for (arguments, told) in [
-        (vec!["up", "-c", bad], format!("tsugite: {bad}:2:3: unknown key `gatway`; did you mean `gateway`?\n")),
-        (vec!["check", "-c", bad], format!("tsugite: {bad}:2:3: unknown key `gatway`; did you mean `gateway`?\n")),
-        (vec!["check", "-c", "/nonexistent.yaml"], "tsugite: /nonexistent.yaml: cannot be read".into()),
-        (vec!["up", "--store", "postgres://x/y"], "tsugite: --store: the PostgreSQL store is not supported yet".into()),
-        (vec!["up", "--xds", "127.0.0.1:0"], "tsugite: --xds: the xDS role is not supported yet".into()),
-        (vec!["up", "--aws-auth", "strict"], "tsugite: --aws-auth: authentication `strict`".into()),
-        (vec!["up", "--admin", "0.0.0.0:0"], "tsugite: --admin: 0.0.0.0:0 can be reached from other machines".into()),
-        (vec!["repair", "somewhere"], "tsugite: repair is not supported yet".into()),
+        (
+            vec!["up", "-c", bad],
+            format!("tsugite: {bad}:2:3: unknown key `gatway`; did you mean `gateway`?\n"),
+        ),
+        (
+            vec!["check", "-c", bad],
+            format!("tsugite: {bad}:2:3: unknown key `gatway`; did you mean `gateway`?\n"),
+        ),
+        (
+            vec!["check", "-c", "/nonexistent.yaml"],
+            "tsugite: /nonexistent.yaml: cannot be read".into(),
+        ),
+        (
+            vec!["up", "--store", "postgres://x/y"],
+            "tsugite: --store: the PostgreSQL store is not supported yet".into(),
+        ),
+        (
+            vec!["up", "--xds", "127.0.0.1:0"],
+            "tsugite: --xds: the xDS role is not supported yet".into(),
+        ),
+        (
+            vec!["up", "--aws-auth", "strict"],
+            "tsugite: --aws-auth: authentication `strict`".into(),
+        ),
+        (
+            vec!["up", "--admin", "0.0.0.0:0"],
+            "tsugite: --admin: 0.0.0.0:0 can be reached from other machines".into(),
+        ),
+        (
+            vec!["repair", "somewhere"],
+            "tsugite: repair is not supported yet".into(),
+        ),
         (vec!["fly"], "error: unrecognized subcommand 'fly'".into()),
         (vec!["up", "--fly"], "error: unexpected argument '--fly'".into()),
     ] {
@@ -75,7 +101,10 @@ fn bad_usage_and_bad_configurations_exit_with_2() {
         assert_eq!(code, 2, "{arguments:?}: {stderr}");
         assert!(stderr.starts_with(&told), "{arguments:?}: {stderr}");
     }
-    assert!(gone(&data), "nothing may be made before the configuration is good");
+    assert!(
+        gone(&data),
+        "nothing may be made before the configuration is good"
+    );
 }
 
 #[test]
@@ -83,7 +112,16 @@ fn a_port_in_use_is_named_with_its_flag() {
     let holder = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = holder.local_addr().unwrap().to_string();
     let home = Home::new();
-    let off = ["--gateway", "off", "--aws", "off", "--admin", "off", "--dns", "off"];
+    let off = [
+        "--gateway",
+        "off",
+        "--aws",
+        "off",
+        "--admin",
+        "off",
+        "--dns",
+        "off",
+    ];
     for role in ["--gateway", "--aws", "--admin", "--dns"] {
         let mut flags: Vec<&str> = off.to_vec();
         let at = flags.iter().position(|flag| *flag == role).unwrap();
@@ -99,23 +137,39 @@ fn a_port_in_use_is_named_with_its_flag() {
 fn a_second_process_cannot_have_the_same_data_or_ports() {
     let running = Running::start("", &[]);
     let data = running.home.0.join("data");
-    let (code, _, stderr) = finish(
-        command()
-            .arg("up")
-            .arg("--data")
-            .arg(&data)
-            .args(["--gateway", "off", "--aws", "off", "--admin", "off", "--dns", "off"]),
-    );
+    let (code, _, stderr) = finish(command().arg("up").arg("--data").arg(&data).args([
+        "--gateway",
+        "off",
+        "--aws",
+        "off",
+        "--admin",
+        "off",
+        "--dns",
+        "off",
+    ]));
     assert_eq!(code, 1, "{stderr}");
-    assert!(stderr.contains(&running.child.id().to_string()), "names the process: {stderr}");
+    assert!(
+        stderr.contains(&running.child.id().to_string()),
+        "names the process: {stderr}"
+    );
     // The workers share their ports with each other, but with no other process.
     let gateway = running.address("gateway").to_string();
-    let (code, _, stderr) = finish(
-        command()
-            .current_dir(&running.home.0)
-            .args(["up", "--gateway", &gateway, "--aws", "off", "--admin", "off", "--dns", "off"]),
+    let (code, _, stderr) = finish(command().current_dir(&running.home.0).args([
+        "up",
+        "--gateway",
+        &gateway,
+        "--aws",
+        "off",
+        "--admin",
+        "off",
+        "--dns",
+        "off",
+    ]));
+    assert_eq!(
+        (code, stderr.contains("the port is in use")),
+        (1, true),
+        "{stderr}"
     );
-    assert_eq!((code, stderr.contains("the port is in use")), (1, true), "{stderr}");
 }
 
 #[test]
@@ -123,13 +177,16 @@ fn a_data_directory_that_cannot_be_made_is_named() {
     let home = Home::new();
     let file = home.file("file", "");
     let data = file.join("data");
-    let (code, _, stderr) = finish(
-        command()
-            .arg("up")
-            .arg("--data")
-            .arg(&data)
-            .args(["--gateway", "off", "--aws", "off", "--admin", "127.0.0.1:0", "--dns", "off"]),
-    );
+    let (code, _, stderr) = finish(command().arg("up").arg("--data").arg(&data).args([
+        "--gateway",
+        "off",
+        "--aws",
+        "off",
+        "--admin",
+        "127.0.0.1:0",
+        "--dns",
+        "off",
+    ]));
     assert_eq!(code, 1, "{stderr}");
     assert!(stderr.contains(data.to_str().unwrap()), "{stderr}");
 }
@@ -138,11 +195,17 @@ fn a_data_directory_that_cannot_be_made_is_named() {
 fn what_was_declared_survives_a_restart_and_a_difference_is_refused() {
     let declared = "queues: [{name: q, attributes: {VisibilityTimeout: 30}}]\n";
     let mut running = Running::start(declared, &[]);
-    assert_eq!(running.admin("GET", "/v1/queues/q", None).expect(200).json()["depth"], 0);
+    assert_eq!(
+        running.admin("GET", "/v1/queues/q", None).expect(200).json()["depth"],
+        0
+    );
     running.signal(Signal::TERM);
     assert_eq!(running.wait().code(), Some(0));
     let data = running.home.0.join("data");
-    let different = running.home.file("different.yaml", "queues: [{name: q, attributes: {VisibilityTimeout: 31}}]\n");
+    let different = running.home.file(
+        "different.yaml",
+        "queues: [{name: q, attributes: {VisibilityTimeout: 31}}]\n",
+    );
     let (code, _, stderr) = finish(
         command()
             .arg("up")
@@ -150,10 +213,22 @@ fn what_was_declared_survives_a_restart_and_a_difference_is_refused() {
             .arg(&different)
             .arg("--data")
             .arg(&data)
-            .args(["--gateway", "off", "--aws", "off", "--admin", "off", "--dns", "off"]),
+            .args([
+                "--gateway",
+                "off",
+                "--aws",
+                "off",
+                "--admin",
+                "off",
+                "--dns",
+                "off",
+            ]),
     );
     assert_eq!(code, 1, "{stderr}");
-    assert!(stderr.contains("the configuration declares the queue `q`, but"), "{stderr}");
+    assert!(
+        stderr.contains("the configuration declares the queue `q`, but"),
+        "{stderr}"
+    );
     assert!(stderr.contains("VisibilityTimeout"), "{stderr}");
 }
 
@@ -163,13 +238,19 @@ fn a_stop_lets_calls_under_way_finish() {
     let mut running = Running::start("drain_timeout: 10s\n", &[]);
     let mut stream = TcpStream::connect(running.address("admin")).unwrap();
     stream
-        .write_all(b"PUT /v1/instances/internal/orders/1 HTTP/1.1\r\nhost: localhost\r\ncontent-length: 37\r\n\r\n")
+        .write_all(
+            b"PUT /v1/instances/internal/orders/1 HTTP/1.1\r\nhost: localhost\r\ncontent-length: 37\r\n\r\n",
+        )
         .unwrap();
     // The server must have begun with the request before the signal: it answers this one on the way.
     running.admin("GET", "/healthz", None).expect(200);
     running.signal(Signal::TERM);
-    running.wait_for("the end of readiness", |running| gone(&running.ready_file()).then_some(()));
-    stream.write_all(b"{\"address\": \"127.0.0.1\", \"port\": 9000}").unwrap();
+    running.wait_for("the end of readiness", |running| {
+        gone(&running.ready_file()).then_some(())
+    });
+    stream
+        .write_all(b"{\"address\": \"127.0.0.1\", \"port\": 9000}")
+        .unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
@@ -190,10 +271,15 @@ fn a_second_signal_ends_at_once_and_time_up_ends_too() {
     let held = hang(&running);
     let begin = Instant::now();
     running.signal(Signal::INT);
-    running.wait_for("the end of readiness", |running| gone(&running.ready_file()).then_some(()));
+    running.wait_for("the end of readiness", |running| {
+        gone(&running.ready_file()).then_some(())
+    });
     running.signal(Signal::INT);
     assert_eq!(running.wait().code(), Some(0));
-    assert!(begin.elapsed() < Duration::from_secs(8), "the body's own time limit must not be what ended it");
+    assert!(
+        begin.elapsed() < Duration::from_secs(8),
+        "the body's own time limit must not be what ended it"
+    );
     drop(held);
 
     let mut running = Running::start("drain_timeout: 200ms\n", &[]);
@@ -203,7 +289,11 @@ fn a_second_signal_ends_at_once_and_time_up_ends_too() {
     assert_eq!(running.wait().code(), Some(0));
     assert!(begin.elapsed() >= Duration::from_millis(200));
     assert!(begin.elapsed() < Duration::from_secs(8));
-    assert!(running.log().contains("did not finish in time"), "{}", running.log());
+    assert!(
+        running.log().contains("did not finish in time"),
+        "{}",
+        running.log()
+    );
     drop(held);
 }
 
@@ -213,7 +303,10 @@ fn a_good_configuration_is_taken_on_sighup_and_a_bad_one_is_not() {
     let names = |running: &Running| -> Vec<String> {
         let queues = running.admin("GET", "/v1/queues", None).json();
         let queues = queues["queues"].as_array().unwrap();
-        queues.iter().map(|queue| queue["name"].as_str().unwrap().to_owned()).collect()
+        queues
+            .iter()
+            .map(|queue| queue["name"].as_str().unwrap().to_owned())
+            .collect()
     };
     assert_eq!(names(&running), ["a"]);
 
@@ -224,16 +317,30 @@ fn a_good_configuration_is_taken_on_sighup_and_a_bad_one_is_not() {
         running.signal(Signal::HUP);
     };
     rewrite(&running, "queues: [{name: a}, {name: b}]\nworkers: 7\n");
-    running.wait_for("the new queue", |running| (names(running) == ["a", "b"]).then_some(()));
-    running.wait_for("the warning", |running| running.log().contains("workers").then_some(()));
+    running.wait_for("the new queue", |running| {
+        (names(running) == ["a", "b"]).then_some(())
+    });
+    running.wait_for("the warning", |running| {
+        running.log().contains("workers").then_some(())
+    });
 
     rewrite(&running, "queues: [{name: a}, {name: c}]\nquues: []\n");
-    running.wait_for("the complaint", |running| running.log().contains("unknown key `quues`").then_some(()));
-    rewrite(&running, "queues: [{name: a, attributes: {VisibilityTimeout: 1}}]\n");
-    running.wait_for("the complaint", |running| running.log().contains("declares the queue `a`").then_some(()));
+    running.wait_for("the complaint", |running| {
+        running.log().contains("unknown key `quues`").then_some(())
+    });
+    rewrite(
+        &running,
+        "queues: [{name: a, attributes: {VisibilityTimeout: 1}}]\n",
+    );
+    running.wait_for("the complaint", |running| {
+        running.log().contains("declares the queue `a`").then_some(())
+    });
     assert_eq!(names(&running), ["a", "b"]);
     let metrics = running.admin("GET", "/metrics", None).body;
-    assert!(metrics.contains("tsugite_config_reloads_total{outcome=\"refused\"} 1"), "{metrics}");
+    assert!(
+        metrics.contains("tsugite_config_reloads_total{outcome=\"refused\"} 1"),
+        "{metrics}"
+    );
     assert_eq!(running.stop().code(), Some(0));
 }
 
@@ -253,14 +360,25 @@ fn instances_that_are_no_longer_declared_go() {
         "services: [{name: s, instances: [{id: x, address: 127.0.0.1, port: 1}, {id: y, address: 127.0.0.1, port: 2}]}]\n",
         &[],
     );
-    running.admin("GET", "/v1/instances/internal/s/x", None).expect(200);
-    let beside = running.home.file("beside", "services: [{name: s, instances: [{id: y, address: 127.0.0.1, port: 3}]}]\n");
+    running
+        .admin("GET", "/v1/instances/internal/s/x", None)
+        .expect(200);
+    let beside = running.home.file(
+        "beside",
+        "services: [{name: s, instances: [{id: y, address: 127.0.0.1, port: 3}]}]\n",
+    );
     fs::rename(beside, running.config()).unwrap();
     running.signal(Signal::HUP);
     running.wait_for("the end of x", |running| {
         (running.admin("GET", "/v1/instances/internal/s/x", None).status == 404).then_some(())
     });
-    assert_eq!(running.admin("GET", "/v1/instances/internal/s/y", None).expect(200).json()["port"], 3);
+    assert_eq!(
+        running
+            .admin("GET", "/v1/instances/internal/s/y", None)
+            .expect(200)
+            .json()["port"],
+        3
+    );
 }
 
 #[test]
@@ -272,7 +390,11 @@ fn a_stopped_store_can_be_verified_and_a_running_one_cannot() {
     running.signal(Signal::TERM);
     assert_eq!(running.wait().code(), Some(0));
     let (code, stdout, stderr) = finish(command().arg("verify").arg(&data));
-    assert_eq!((code, stdout.trim_end().ends_with("sound")), (0, true), "{stdout}{stderr}");
+    assert_eq!(
+        (code, stdout.trim_end().ends_with("sound")),
+        (0, true),
+        "{stdout}{stderr}"
+    );
     let nowhere = running.home.0.join("nowhere");
     let (code, _, _) = finish(command().arg("verify").arg(&nowhere));
     assert_eq!((code, nowhere.exists()), (1, false));
@@ -282,8 +404,12 @@ fn a_stopped_store_can_be_verified_and_a_running_one_cannot() {
 fn logs_can_be_json() {
     let running = Running::start("log: {format: json}\n", &[]);
     for line in running.log().lines() {
-        let event: serde_json::Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
-        assert!(event["level"].is_string() && event["timestamp"].is_string(), "{line}");
+        let event: serde_json::Value =
+            serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        assert!(
+            event["level"].is_string() && event["timestamp"].is_string(),
+            "{line}"
+        );
     }
     assert!(running.log().contains(&running.address("admin").to_string()));
 }

@@ -16,7 +16,11 @@ pub(super) type Links = Vec<(&'static str, String)>;
 
 /// A JSON document whose `_links` (HAL) lead on from here.
 pub(super) fn document(status: StatusCode, body: Value, links: Links) -> Answer {
-    respond(status, "application/hal+json", with_links(body, links).to_string().into())
+    respond(
+        status,
+        "application/hal+json",
+        with_links(body, links).to_string().into(),
+    )
 }
 
 /// Adds `_links` to an object.
@@ -59,7 +63,12 @@ pub(super) struct Problem {
 }
 
 impl Problem {
-    fn new(status: StatusCode, name: &'static str, title: &'static str, detail: impl Into<String>) -> Problem {
+    fn new(
+        status: StatusCode,
+        name: &'static str,
+        title: &'static str,
+        detail: impl Into<String>,
+    ) -> Problem {
         Problem {
             status,
             name,
@@ -70,22 +79,44 @@ impl Problem {
     }
 
     pub(super) fn invalid(detail: impl Into<String>) -> Problem {
-        Problem::new(StatusCode::BAD_REQUEST, "invalid-request", "Invalid request", detail)
+        Problem::new(
+            StatusCode::BAD_REQUEST,
+            "invalid-request",
+            "Invalid request",
+            detail,
+        )
     }
 
     pub(super) fn unauthorized() -> Problem {
         let detail = "this port wants the header `Authorization: Bearer` with its token";
-        Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", "No or a wrong token", detail)
+        Problem::new(
+            StatusCode::UNAUTHORIZED,
+            "unauthorized",
+            "No or a wrong token",
+            detail,
+        )
     }
 
     pub(super) fn host(host: &str) -> Problem {
-        let detail = format!("`{host}` is not a name of this port; add it to admin.allowed_hosts if it should be");
-        Problem::new(StatusCode::MISDIRECTED_REQUEST, "host-not-allowed", "Host not allowed", detail)
+        let detail =
+            format!("`{host}` is not a name of this port; add it to admin.allowed_hosts if it should be");
+        Problem::new(
+            StatusCode::MISDIRECTED_REQUEST,
+            "host-not-allowed",
+            "Host not allowed",
+            detail,
+        )
     }
 
     pub(super) fn origin(origin: &str) -> Problem {
-        let detail = format!("pages of `{origin}` may not write; add it to admin.allowed_origins if they should");
-        Problem::new(StatusCode::FORBIDDEN, "origin-not-allowed", "Origin not allowed", detail)
+        let detail =
+            format!("pages of `{origin}` may not write; add it to admin.allowed_origins if they should");
+        Problem::new(
+            StatusCode::FORBIDDEN,
+            "origin-not-allowed",
+            "Origin not allowed",
+            detail,
+        )
     }
 
     pub(super) fn not_found(what: impl Into<String>) -> Problem {
@@ -103,12 +134,22 @@ impl Problem {
 
     pub(super) fn too_large(limit: usize) -> Problem {
         let detail = format!("the body is longer than {limit} bytes");
-        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "Body too large", detail)
+        Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "body-too-large",
+            "Body too large",
+            detail,
+        )
     }
 
     pub(super) fn too_slow() -> Problem {
         let detail = "the body did not arrive in time";
-        Problem::new(StatusCode::REQUEST_TIMEOUT, "request-timeout", "Request too slow", detail)
+        Problem::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "request-timeout",
+            "Request too slow",
+            detail,
+        )
     }
 
     pub(super) fn conflict(detail: impl Into<String>) -> Problem {
@@ -116,7 +157,12 @@ impl Problem {
     }
 
     pub(super) fn full(detail: impl Into<String>) -> Problem {
-        Problem::new(StatusCode::INSUFFICIENT_STORAGE, "registry-full", "No room for more", detail)
+        Problem::new(
+            StatusCode::INSUFFICIENT_STORAGE,
+            "registry-full",
+            "No room for more",
+            detail,
+        )
     }
 
     pub(super) fn dev_only() -> Problem {
@@ -125,7 +171,12 @@ impl Problem {
     }
 
     pub(super) fn not_supported(detail: impl Into<String>) -> Problem {
-        Problem::new(StatusCode::NOT_IMPLEMENTED, "not-supported", "Not supported yet", detail)
+        Problem::new(
+            StatusCode::NOT_IMPLEMENTED,
+            "not-supported",
+            "Not supported yet",
+            detail,
+        )
     }
 
     pub(super) fn role_off(role: &str) -> Problem {
@@ -144,7 +195,9 @@ impl Problem {
         let text = with_links(body, links).to_string();
         let mut answer = respond(self.status, "application/problem+json", text.into());
         if let Some(allow) = self.allow {
-            answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
+            answer
+                .headers_mut()
+                .insert(ALLOW, HeaderValue::from_static(allow));
         }
         if self.status == StatusCode::UNAUTHORIZED {
             let challenge = HeaderValue::from_static("Bearer realm=\"tsugite admin\"");

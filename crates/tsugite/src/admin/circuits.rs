@@ -17,7 +17,7 @@ use crate::config::text;
 pub(super) fn list<S: Store>(admin: &Admin<S>, query: &Query) -> Result<Answer, Problem> {
     let now = admin.world.now();
     let wanted = query.get("state");
-    let reports = admin.gateway.roster().reports(admin.world.mono());
+    let reports = admin.gateway.circuits();
     let circuits: Vec<Value> = reports
         .iter()
         .filter(|report| wanted.is_none_or(|state| report.state.as_str() == state))
@@ -33,8 +33,20 @@ pub(super) fn list<S: Store>(admin: &Admin<S>, query: &Query) -> Result<Answer, 
 }
 
 pub(super) fn get<S: Store>(admin: &Admin<S>, id: &str) -> Result<Answer, Problem> {
+    show(admin, id, admin.gateway.circuit(id))
+}
+
+/// The circuit as it is now, or that there is none.
+fn show<S: Store>(admin: &Admin<S>, id: &str, report: Option<CircuitReport>) -> Result<Answer, Problem> {
+    if admin.addresses.gateway.is_none() {
+        return Err(Problem::role_off("gateway"));
+    }
+    let report = report.ok_or_else(|| {
+        Problem::not_found(format!(
+            "no circuit `{id}`; circuits are named like orders.internal, one for each service"
+        ))
+    })?;
     let now = admin.world.now();
-    let report = find(admin, id)?.report(admin.world.mono());
     let mut body = circuit_body(&report, now);
     body["transitions"] = report
         .transitions
@@ -72,48 +84,55 @@ struct Wish {
 }
 
 pub(super) fn put_override<S: Store>(admin: &Admin<S>, id: &str, body: &[u8]) -> Result<Answer, Problem> {
-    let breaker = find(admin, id)?;
-    let wish: Wish = serde_json::from_slice(body)
-        .map_err(|error| Problem::invalid(format!("{error}; the body looks like {{\"state\": \"forced_open\"}}")))?;
+    let wish: Wish = serde_json::from_slice(body).map_err(|error| {
+        Problem::invalid(format!(
+            "{error}; the body looks like {{\"state\": \"forced_open\"}}"
+        ))
+    })?;
     let what = Override::parse(&wish.state).ok_or_else(|| {
-        let detail = format!("state: `{}` is unknown; it can be forced_open, disabled or observe", wish.state);
+        let detail = format!(
+            "state: `{}` is unknown; it can be forced_open, disabled or observe",
+            wish.state
+        );
         Problem::invalid(detail)
     })?;
     let until = match wish.expires_at.as_deref() {
         None => None,
         Some(moment) => Some(time_until(moment, admin.world.now())?),
     };
-    let now = admin.world.mono();
     let note = wish.note.unwrap_or_default();
-    tracing::warn!(circuit = id, state = what.as_str(), note, "a circuit was overridden through the admin API");
-    breaker.set_override(what, until.map(|left| now + left), note, now);
-    get(admin, id)
+    let report = admin.gateway.override_circuit(id, what, until, &note);
+    if report.is_some() {
+        let state = what.as_str();
+        tracing::warn!(
+            circuit = id,
+            state,
+            note,
+            "a circuit was overridden through the admin API"
+        );
+    }
+    show(admin, id, report)
 }
 
 pub(super) fn delete_override<S: Store>(admin: &Admin<S>, id: &str) -> Result<Answer, Problem> {
-    find(admin, id)?.clear_override(admin.world.mono());
-    tracing::warn!(circuit = id, "the override of a circuit was lifted through the admin API");
-    get(admin, id)
+    let report = admin.gateway.lift_override(id);
+    if report.is_some() {
+        tracing::warn!(
+            circuit = id,
+            "the override of a circuit was lifted through the admin API"
+        );
+    }
+    show(admin, id, report)
 }
 
 /// Lifts any override and closes the circuit with an empty window.
 pub(super) fn reset<S: Store>(admin: &Admin<S>, id: &str) -> Result<Answer, Problem> {
-    let breaker = find(admin, id)?;
-    let now = admin.world.mono();
-    breaker.clear_override(now);
-    breaker.reset(now);
-    tracing::warn!(circuit = id, "a circuit was reset through the admin API");
-    get(admin, id)
-}
-
-fn find<S: Store>(admin: &Admin<S>, id: &str) -> Result<std::sync::Arc<tsugite_traffic::Breaker>, Problem> {
-    if admin.addresses.gateway.is_none() {
-        return Err(Problem::role_off("gateway"));
+    admin.gateway.lift_override(id);
+    let report = admin.gateway.reset_circuit(id);
+    if report.is_some() {
+        tracing::warn!(circuit = id, "a circuit was reset through the admin API");
     }
-    let breaker = admin.gateway.roster().breaker(id);
-    breaker.ok_or_else(|| {
-        Problem::not_found(format!("no circuit `{id}`; circuits are named like orders.internal, one for each service"))
-    })
+    show(admin, id, report)
 }
 
 fn circuit_body(report: &CircuitReport, now: Now) -> Value {
@@ -195,12 +214,28 @@ fn utc(text: &str) -> Option<Timestamp> {
     let (date, time) = text.strip_suffix('Z')?.split_once('T')?;
     let (time, fraction) = time.split_once('.').unwrap_or((time, "0"));
     let numbers = |text: &str, separator: char| -> Option<[u64; 3]> {
-        let parts: Vec<u64> = text.split(separator).map(|part| part.parse().ok()).collect::<Option<_>>()?;
+        let parts: Vec<u64> = text
+            .split(separator)
+            .map(|part| part.parse().ok())
+            .collect::<Option<_>>()?;
         parts.try_into().ok()
     };
     let ([year, month, day], [hour, minute, second]) = (numbers(date, '-')?, numbers(time, ':')?);
     let leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
-    let lengths = [31, if leap { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    let lengths = [
+        31,
+        if leap { 29 } else { 28 },
+        31,
+        30,
+        31,
+        30,
+        31,
+        31,
+        30,
+        31,
+        30,
+        31,
+    ];
     let month_index = usize::try_from(month.checked_sub(1)?).ok()?;
     let good = (1970..=9999).contains(&year) && day >= 1 && hour < 24 && minute < 60 && second < 60;
     if !good || day > *lengths.get(month_index)? || fraction.is_empty() {
@@ -212,7 +247,9 @@ fn utc(text: &str) -> Option<Timestamp> {
         + day
         - 1;
     let millis: u64 = format!("{fraction:0<3}").get(..3)?.parse().ok()?;
-    Some(Timestamp((((days * 24 + hour) * 60 + minute) * 60 + second) * 1000 + millis))
+    Some(Timestamp(
+        (((days * 24 + hour) * 60 + minute) * 60 + second) * 1000 + millis,
+    ))
 }
 
 #[cfg(test)]
@@ -221,7 +258,13 @@ mod tests {
 
     #[test]
     fn moments_are_read_as_they_are_written() {
-        for millis in [0, 951_782_400_000, 1_767_323_045_678, 4_107_542_399_999, 4_107_542_400_000] {
+        for millis in [
+            0,
+            951_782_400_000,
+            1_767_323_045_678,
+            4_107_542_399_999,
+            4_107_542_400_000,
+        ] {
             assert_eq!(utc(&iso_millis(Timestamp(millis))), Some(Timestamp(millis)));
         }
         assert_eq!(utc("1970-01-02T00:00:00Z"), Some(Timestamp(86_400_000)));

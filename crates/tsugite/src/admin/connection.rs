@@ -28,7 +28,9 @@ pub async fn serve<S: Store>(listener: TcpListener, admin: Arc<Admin<S>>, mut st
     let mut connections = JoinSet::new();
     let room = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
-        let Ok(permit) = room.clone().acquire_owned().await else { break };
+        let Ok(permit) = room.clone().acquire_owned().await else {
+            break;
+        };
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             _ = stop.wait_for(|stop| *stop) => break,

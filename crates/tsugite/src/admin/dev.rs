@@ -15,7 +15,11 @@ pub(super) async fn reset<S: Store>(admin: &Admin<S>) -> Result<Answer, Problem>
     let declared = crate::run::declare(&admin.store, &admin.world, &config).await;
     declared.map_err(|error| Problem::conflict(error.to_string()))?;
     tracing::info!("queues, topics and services were reset through the admin API");
-    let links = vec![("index", "/v1".into()), ("queues", "/v1/queues".into()), ("services", "/v1/services".into())];
+    let links = vec![
+        ("index", "/v1".into()),
+        ("queues", "/v1/queues".into()),
+        ("services", "/v1/services".into()),
+    ];
     Ok(document(StatusCode::OK, json!({ "outcome": "reset" }), links))
 }
 
@@ -26,7 +30,10 @@ pub(super) fn advance_clock<S: Store>(admin: &Admin<S>) -> Result<Answer, Proble
 }
 
 fn check<S: Store>(admin: &Admin<S>) -> Result<(), Problem> {
-    let loopback = admin.addresses.admin.is_some_and(|address| address.ip().is_loopback());
+    let loopback = admin
+        .addresses
+        .admin
+        .is_some_and(|address| address.ip().is_loopback());
     if loopback && admin.config.borrow().dev {
         Ok(())
     } else {

@@ -24,7 +24,10 @@ impl Guard {
 
     /// Checks a request. `open` is a resource that shows nothing of interest and needs no token.
     pub(super) fn check(&self, method: &Method, headers: &HeaderMap, open: bool) -> Result<(), Problem> {
-        let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+        let host = headers
+            .get(HOST)
+            .and_then(|host| host.to_str().ok())
+            .unwrap_or_default();
         if !self.knows_host(host) {
             return Err(Problem::host(host));
         }
@@ -62,7 +65,9 @@ impl Guard {
             };
         };
         let origin = origin.to_str().unwrap_or("?");
-        let own = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
+        let own = origin
+            .strip_prefix("http://")
+            .or_else(|| origin.strip_prefix("https://"));
         if own.is_some_and(|own| own.eq_ignore_ascii_case(host)) || self.allows_origin(origin) {
             return Ok(());
         }
@@ -83,7 +88,8 @@ impl Guard {
         let given = given.and_then(|value| value.split_once(' '));
         match given {
             Some((scheme, given))
-                if scheme.eq_ignore_ascii_case("bearer") && same(given.trim().as_bytes(), token.0.as_bytes()) =>
+                if scheme.eq_ignore_ascii_case("bearer")
+                    && same(given.trim().as_bytes(), token.0.as_bytes()) =>
             {
                 Ok(())
             }
@@ -103,7 +109,10 @@ fn host_name(host: &str) -> &str {
 
 /// Compares in a time that depends on the lengths only.
 fn same(a: &[u8], b: &[u8]) -> bool {
-    let differences = a.iter().zip(b).fold(0, |all, (x, y)| std::hint::black_box(all | (x ^ y)));
+    let differences = a
+        .iter()
+        .zip(b)
+        .fold(0, |all, (x, y)| std::hint::black_box(all | (x ^ y)));
     a.len() == b.len() && differences == 0
 }
 
@@ -166,7 +175,10 @@ mod tests {
             assert_eq!(check(&guard, Method::PUT, &headers), status, "{origin}");
             assert_eq!(check(&guard, Method::GET, &headers), 200, "{origin}");
         }
-        assert_eq!(check(&guard, Method::POST, &[host, ("sec-fetch-site", "cross-site")]), 403);
+        assert_eq!(
+            check(&guard, Method::POST, &[host, ("sec-fetch-site", "cross-site")]),
+            403
+        );
         assert_eq!(check(&guard, Method::POST, &[host]), 200);
     }
 
@@ -182,7 +194,11 @@ mod tests {
             ("Basic 0123456789abcdef", 401),
             ("0123456789abcdef", 401),
         ] {
-            assert_eq!(check(&guard, Method::GET, &[host, ("authorization", value)]), status, "{value}");
+            assert_eq!(
+                check(&guard, Method::GET, &[host, ("authorization", value)]),
+                status,
+                "{value}"
+            );
         }
         assert_eq!(check(&guard, Method::GET, &[host]), 401);
         assert_eq!(check(&guard, Method::OPTIONS, &[host]), 200);

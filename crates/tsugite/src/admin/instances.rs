@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use tsugite_base::Now;
 use tsugite_engine::Failure;
 use tsugite_registry::{
-    DEFAULT_LEASE_MS, InstanceName, InstanceView, NamedError, NamespaceId, Protocol, PutError, PutInstance, PutOutcome,
-    ServiceId,
+    DEFAULT_LEASE_MS, InstanceName, InstanceView, NamedError, NamespaceId, Protocol, PutError, PutInstance,
+    PutOutcome, ServiceId,
 };
 
 use super::answer::{Answer, Links, Problem, document};
@@ -33,7 +33,11 @@ struct Registration {
     ttl_ms: Option<u32>,
 }
 
-pub(super) async fn put<S: Store>(admin: &Admin<S>, name: InstanceName, body: &[u8]) -> Result<Answer, Problem> {
+pub(super) async fn put<S: Store>(
+    admin: &Admin<S>,
+    name: InstanceName,
+    body: &[u8],
+) -> Result<Answer, Problem> {
     if body.is_empty() {
         return renew(admin, name).await;
     }
@@ -48,7 +52,9 @@ pub(super) async fn put<S: Store>(admin: &Admin<S>, name: InstanceName, body: &[
     let protocol = match body.protocol.as_deref() {
         None => None,
         Some(text) => Some(Protocol::parse(text).ok_or_else(|| {
-            Problem::invalid(format!("protocol: `{text}` is unknown; it can be http, h2c or grpc"))
+            Problem::invalid(format!(
+                "protocol: `{text}` is unknown; it can be http, h2c or grpc"
+            ))
         })?),
     };
     let lease_ms = match body.ttl_ms {
@@ -73,7 +79,11 @@ pub(super) async fn put<S: Store>(admin: &Admin<S>, name: InstanceName, body: &[
         PutOutcome::Changed => (StatusCode::OK, "changed"),
         PutOutcome::Renewed => (StatusCode::OK, "renewed"),
     };
-    Ok(document(status, outcome_body(&name, outcome, lease_ms), links(&name)))
+    Ok(document(
+        status,
+        outcome_body(&name, outcome, lease_ms),
+        links(&name),
+    ))
 }
 
 async fn renew<S: Store>(admin: &Admin<S>, name: InstanceName) -> Result<Answer, Problem> {
@@ -95,13 +105,17 @@ fn outcome_body(name: &InstanceName, outcome: &str, lease_ms: Option<u32>) -> Va
 fn declared_lease<S: Store>(admin: &Admin<S>, name: &InstanceName) -> Option<u32> {
     let config = admin.config.borrow().clone();
     let mut services = config.declared.services.iter();
-    let declared = services
-        .find(|declared| declared.name.namespace == name.namespace && declared.name.service == name.service)?;
+    let declared = services.find(|declared| {
+        declared.name.namespace == name.namespace && declared.name.service == name.service
+    })?;
     u32::try_from(declared.lease?.as_millis()).ok()
 }
 
 pub(super) async fn get<S: Store>(admin: &Admin<S>, name: InstanceName) -> Result<Answer, Problem> {
-    let shown = admin.store.show_service(name.namespace.clone(), name.service.clone()).await;
+    let shown = admin
+        .store
+        .show_service(name.namespace.clone(), name.service.clone())
+        .await;
     let (_, instances) = shown.map_err(discover_problem)?;
     let instance = instances.iter().find(|instance| *instance.id == *name.instance);
     let instance = instance.ok_or_else(|| Problem::not_found(format!("no instance `{}`", name.instance)))?;
@@ -113,7 +127,11 @@ pub(super) async fn delete<S: Store>(admin: &Admin<S>, name: InstanceName) -> Re
     let service = service_path(&name.namespace, &name.service);
     let body = json!({ "namespace": name.namespace, "service": name.service, "id": name.instance, "outcome": "removed" });
     admin.store.delete_instance(name).await.map_err(named_problem)?;
-    Ok(document(StatusCode::OK, body, vec![("service", service), ("index", "/v1".into())]))
+    Ok(document(
+        StatusCode::OK,
+        body,
+        vec![("service", service), ("index", "/v1".into())],
+    ))
 }
 
 /// An instance as this API shows it.
@@ -129,7 +147,9 @@ pub(super) fn instance_body(namespace: &str, service: &str, instance: &InstanceV
     ] {
         attributes.remove(shown);
     }
-    let expires = instance.lease_until.map(|until| until.since(now.steady).as_millis());
+    let expires = instance
+        .lease_until
+        .map(|until| until.since(now.steady).as_millis());
     json!({
         "namespace": namespace,
         "service": service,
@@ -145,14 +165,25 @@ pub(super) fn instance_body(namespace: &str, service: &str, instance: &InstanceV
 }
 
 pub(super) fn instance_path(namespace: &str, service: &str, id: &str) -> String {
-    format!("/v1/instances/{}/{}/{}", encode(namespace), encode(service), encode(id))
+    format!(
+        "/v1/instances/{}/{}/{}",
+        encode(namespace),
+        encode(service),
+        encode(id)
+    )
 }
 
 fn links(name: &InstanceName) -> Links {
     vec![
-        ("self", instance_path(&name.namespace, &name.service, &name.instance)),
+        (
+            "self",
+            instance_path(&name.namespace, &name.service, &name.instance),
+        ),
         ("service", service_path(&name.namespace, &name.service)),
-        ("circuit", super::circuits::circuit_path(&name.service, &name.namespace)),
+        (
+            "circuit",
+            super::circuits::circuit_path(&name.service, &name.namespace),
+        ),
         ("index", "/v1".into()),
     ]
 }

@@ -75,7 +75,9 @@ impl Page {
 }
 
 fn escaped(text: &str) -> String {
-    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+    text.replace('\\', "\\\\")
+        .replace('"', "\\\"")
+        .replace('\n', "\\n")
 }
 
 /// Counts per bucket as cumulative counts with bounds in seconds.
@@ -93,33 +95,78 @@ fn seconds(micros: u64) -> f64 {
 }
 
 fn process<S: Store>(page: &mut Page, admin: &Admin<S>) {
-    page.family("tsugite_build_info", "gauge", "Always 1; the labels say what runs.");
+    page.family(
+        "tsugite_build_info",
+        "gauge",
+        "Always 1; the labels say what runs.",
+    );
     page.sample("tsugite_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
     let usage = crate::process::usage();
     if let Some(bytes) = usage.resident_bytes {
-        page.single("tsugite_process_resident_bytes", "gauge", "Memory of the process in RAM.", bytes);
+        page.single(
+            "tsugite_process_resident_bytes",
+            "gauge",
+            "Memory of the process in RAM.",
+            bytes,
+        );
     }
     if let Some(count) = usage.open_files {
-        page.single("tsugite_process_open_fds", "gauge", "Open file descriptors.", count);
+        page.single(
+            "tsugite_process_open_fds",
+            "gauge",
+            "Open file descriptors.",
+            count,
+        );
     }
     if let Some(limit) = usage.open_files_limit {
-        page.single("tsugite_process_max_fds", "gauge", "File descriptors that may be open.", limit);
+        page.single(
+            "tsugite_process_max_fds",
+            "gauge",
+            "File descriptors that may be open.",
+            limit,
+        );
     }
     let uptime = admin.world.mono().since(admin.started).as_secs_f64();
     page.single("tsugite_uptime_seconds", "gauge", "Time since the start.", uptime);
     let requests = admin.requests.load(Relaxed);
-    page.single("tsugite_admin_requests_total", "counter", "Requests to the admin port.", requests);
+    page.single(
+        "tsugite_admin_requests_total",
+        "counter",
+        "Requests to the admin port.",
+        requests,
+    );
     let errors = admin.errors.load(Relaxed);
-    page.single("tsugite_admin_errors_total", "counter", "Requests to the admin port that failed.", errors);
+    page.single(
+        "tsugite_admin_errors_total",
+        "counter",
+        "Requests to the admin port that failed.",
+        errors,
+    );
     let reloads = admin.reloads();
-    page.family("tsugite_config_reloads_total", "counter", "Configurations loaded again, by outcome.");
-    page.sample("tsugite_config_reloads_total", &[("outcome", "applied")], reloads.0);
-    page.sample("tsugite_config_reloads_total", &[("outcome", "refused")], reloads.1);
+    page.family(
+        "tsugite_config_reloads_total",
+        "counter",
+        "Configurations loaded again, by outcome.",
+    );
+    page.sample(
+        "tsugite_config_reloads_total",
+        &[("outcome", "applied")],
+        reloads.0,
+    );
+    page.sample(
+        "tsugite_config_reloads_total",
+        &[("outcome", "refused")],
+        reloads.1,
+    );
 }
 
 fn gateway(page: &mut Page, gateway: &MetricsSnapshot) {
     let name = "tsugite_gateway_requests_total";
-    page.family(name, "counter", "Calls by service and outcome; the named outcomes are the gateway's own answers.");
+    page.family(
+        name,
+        "counter",
+        "Calls by service and outcome; the named outcomes are the gateway's own answers.",
+    );
     for service in &gateway.services {
         let id = format!("{}.{}", service.service, service.namespace);
         for (class, count) in &service.responses {
@@ -127,7 +174,11 @@ fn gateway(page: &mut Page, gateway: &MetricsSnapshot) {
         }
     }
     let name = "tsugite_gateway_request_duration_seconds";
-    page.family(name, "histogram", "From the head of a request to the head of its answer.");
+    page.family(
+        name,
+        "histogram",
+        "From the head of a request to the head of its answer.",
+    );
     for service in &gateway.services {
         let id = format!("{}.{}", service.service, service.namespace);
         latency(page, name, &id, &service.latency);
@@ -147,22 +198,47 @@ fn gateway(page: &mut Page, gateway: &MetricsSnapshot) {
     let help = "Open client connections.";
     page.single("tsugite_gateway_connections", "gauge", help, gateway.connections);
     let help = "Client connections accepted.";
-    page.single("tsugite_gateway_connections_total", "counter", help, gateway.accepted);
+    page.single(
+        "tsugite_gateway_connections_total",
+        "counter",
+        help,
+        gateway.accepted,
+    );
     let help = "Requests that no route matched.";
-    page.single("tsugite_gateway_unrouted_total", "counter", help, gateway.unrouted);
+    page.single(
+        "tsugite_gateway_unrouted_total",
+        "counter",
+        help,
+        gateway.unrouted,
+    );
     let help = "Requests refused as malformed or forbidden.";
-    page.single("tsugite_gateway_bad_requests_total", "counter", help, gateway.bad_requests);
+    page.single(
+        "tsugite_gateway_bad_requests_total",
+        "counter",
+        help,
+        gateway.bad_requests,
+    );
 }
 
 fn latency(page: &mut Page, name: &str, service: &str, latencies: &Latencies) {
     let bounds = latencies.cumulative().into_iter();
-    page.histogram(name, &[("service", service)], bounds, latencies.count(), latencies.sum_seconds());
+    page.histogram(
+        name,
+        &[("service", service)],
+        bounds,
+        latencies.count(),
+        latencies.sum_seconds(),
+    );
 }
 
 fn circuits<S: Store>(page: &mut Page, admin: &Admin<S>) {
-    let reports = admin.gateway.roster().reports(admin.world.mono());
+    let reports = admin.gateway.circuits();
     let name = "tsugite_circuit_state";
-    page.family(name, "gauge", "1 for the state that the circuit is in, 0 for the others.");
+    page.family(
+        name,
+        "gauge",
+        "1 for the state that the circuit is in, 0 for the others.",
+    );
     for report in &reports {
         for state in State::ALL {
             let here = u8::from(report.state == state);
@@ -205,19 +281,31 @@ fn circuits<S: Store>(page: &mut Page, admin: &Admin<S>) {
 
 fn aws(page: &mut Page, actions: &[ActionMetrics]) {
     let name = "tsugite_aws_requests_total";
-    page.family(name, "counter", "Requests on the AWS port by outcome; refused is the caller's fault, failed is ours.");
+    page.family(
+        name,
+        "counter",
+        "Requests on the AWS port by outcome; refused is the caller's fault, failed is ours.",
+    );
     for action in actions {
         for (outcome, count) in [
             ("succeeded", action.succeeded),
             ("refused", action.refused),
             ("failed", action.failed),
         ] {
-            let labels = [("service", action.service), ("action", action.action), ("outcome", outcome)];
+            let labels = [
+                ("service", action.service),
+                ("action", action.action),
+                ("outcome", outcome),
+            ];
             page.sample(name, &labels, count);
         }
     }
     let name = "tsugite_aws_request_duration_seconds";
-    page.family(name, "histogram", "From request to answer; long polls with their wait.");
+    page.family(
+        name,
+        "histogram",
+        "From request to answer; long polls with their wait.",
+    );
     for action in actions {
         let bounds = cumulated(&LATENCY_BOUNDS_MICROS, &action.latency);
         let labels = [("service", action.service), ("action", action.action)];
@@ -237,14 +325,25 @@ fn queues<S: Store>(page: &mut Page, admin: &Admin<S>) {
             ("in_flight", queue.in_flight),
             ("delayed", queue.delayed),
         ] {
-            let labels = [("queue", key.name.as_str()), ("region", key.scope.region.as_str()), ("state", state)];
+            let labels = [
+                ("queue", key.name.as_str()),
+                ("region", key.scope.region.as_str()),
+                ("state", state),
+            ];
             page.sample(name, &labels, count);
         }
     }
     let name = "tsugite_queue_oldest_age_seconds";
-    page.family(name, "gauge", "Age of the oldest stored message; 0 if there is none.");
+    page.family(
+        name,
+        "gauge",
+        "Age of the oldest stored message; 0 if there is none.",
+    );
     for queue in &stats {
-        let labels = [("queue", queue.queue.name.as_str()), ("region", queue.queue.scope.region.as_str())];
+        let labels = [
+            ("queue", queue.queue.name.as_str()),
+            ("region", queue.queue.scope.region.as_str()),
+        ];
         page.sample(name, &labels, queue.oldest_age.unwrap_or_default().as_secs_f64());
     }
 }
@@ -252,17 +351,37 @@ fn queues<S: Store>(page: &mut Page, admin: &Admin<S>) {
 fn store(page: &mut Page, log: &LogMetrics) {
     for (name, help, value) in [
         ("tsugite_log_records_total", "Records appended.", log.records),
-        ("tsugite_log_frames_total", "Frames written; one frame is one group commit.", log.frames),
+        (
+            "tsugite_log_frames_total",
+            "Frames written; one frame is one group commit.",
+            log.frames,
+        ),
         ("tsugite_log_bytes_total", "Bytes written.", log.bytes),
-        ("tsugite_log_checkpoints_total", "Checkpoints written.", log.checkpoints),
-        ("tsugite_log_disk_reads_total", "Records read back from disk.", log.disk_reads),
+        (
+            "tsugite_log_checkpoints_total",
+            "Checkpoints written.",
+            log.checkpoints,
+        ),
+        (
+            "tsugite_log_disk_reads_total",
+            "Records read back from disk.",
+            log.disk_reads,
+        ),
     ] {
         page.single(name, "counter", help, value);
     }
     for (name, help, value) in [
         ("tsugite_log_segments", "Segment files.", log.segments),
-        ("tsugite_log_pending_bytes", "Bytes that wait for the next sync.", log.pending_bytes),
-        ("tsugite_log_disk_full", "1 while growing commands are refused for want of space.", u64::from(log.full)),
+        (
+            "tsugite_log_pending_bytes",
+            "Bytes that wait for the next sync.",
+            log.pending_bytes,
+        ),
+        (
+            "tsugite_log_disk_full",
+            "1 while growing commands are refused for want of space.",
+            u64::from(log.full),
+        ),
     ] {
         page.single(name, "gauge", help, value);
     }
@@ -281,7 +400,13 @@ mod tests {
         let mut page = Page(String::new());
         page.single("a_total", "counter", "Things.", 3);
         page.sample("b", &[("x", "1"), ("y", "a\"b\\c\nd")], 0.5);
-        page.histogram("h", &[("x", "1")], cumulated(&[1_000, 2_000_000], &[2, 1, 4]), 7, 1.5);
+        page.histogram(
+            "h",
+            &[("x", "1")],
+            cumulated(&[1_000, 2_000_000], &[2, 1, 4]),
+            7,
+            1.5,
+        );
         assert_eq!(
             page.0,
             "# HELP a_total Things.\n# TYPE a_total counter\na_total 3\n\

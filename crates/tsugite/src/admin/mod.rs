@@ -137,7 +137,12 @@ impl<S: Store> Admin<S> {
         answer
     }
 
-    async fn checked(&self, guard: &Guard, parts: &http::request::Parts, body: Incoming) -> Result<Answer, Problem> {
+    async fn checked(
+        &self,
+        guard: &Guard,
+        parts: &http::request::Parts,
+        body: Incoming,
+    ) -> Result<Answer, Problem> {
         let resource = Resource::find(parts.uri.path());
         let open = resource.as_ref().is_ok_and(Resource::open);
         guard.check(&parts.method, &parts.headers, open)?;
@@ -168,7 +173,11 @@ impl<S: Store> Admin<S> {
     async fn get(&self, resource: Resource, query: &Query) -> Result<Answer, Problem> {
         match resource {
             Resource::Console => Ok(console()),
-            Resource::Health => Ok(document(StatusCode::OK, json!({ "status": "up" }), vec![("index", "/v1".into())])),
+            Resource::Health => Ok(document(
+                StatusCode::OK,
+                json!({ "status": "up" }),
+                vec![("index", "/v1".into())],
+            )),
             Resource::Ready => Ok(self.readiness()),
             Resource::Metrics => Ok(respond(
                 StatusCode::OK,
@@ -178,9 +187,11 @@ impl<S: Store> Admin<S> {
             Resource::Index => Ok(self.index()),
             Resource::Services => services::list(self, query).await,
             Resource::Service { namespace, service } => services::get(self, namespace, service).await,
-            Resource::Instance { namespace, service, id } => {
-                instances::get(self, instance_name(namespace, service, id)).await
-            }
+            Resource::Instance {
+                namespace,
+                service,
+                id,
+            } => instances::get(self, instance_name(namespace, service, id)).await,
             Resource::Queues => Ok(queues::list(self)),
             Resource::Queue(name) => queues::get(self, &name, query),
             Resource::Topics => queues::list_topics(self, query).await,
@@ -193,9 +204,11 @@ impl<S: Store> Admin<S> {
 
     async fn put(&self, resource: Resource, body: &[u8]) -> Result<Answer, Problem> {
         match resource {
-            Resource::Instance { namespace, service, id } => {
-                instances::put(self, instance_name(namespace, service, id), body).await
-            }
+            Resource::Instance {
+                namespace,
+                service,
+                id,
+            } => instances::put(self, instance_name(namespace, service, id), body).await,
             Resource::CircuitOverride(id) => circuits::put_override(self, &id, body),
             other => Err(Problem::method("PUT", other.methods())),
         }
@@ -203,9 +216,11 @@ impl<S: Store> Admin<S> {
 
     async fn delete(&self, resource: Resource) -> Result<Answer, Problem> {
         match resource {
-            Resource::Instance { namespace, service, id } => {
-                instances::delete(self, instance_name(namespace, service, id)).await
-            }
+            Resource::Instance {
+                namespace,
+                service,
+                id,
+            } => instances::delete(self, instance_name(namespace, service, id)).await,
             Resource::CircuitOverride(id) => circuits::delete_override(self, &id),
             other => Err(Problem::method("DELETE", other.methods())),
         }
@@ -288,8 +303,12 @@ fn preflight(allow: &'static str) -> Answer {
 fn allow_origin(guard: &Guard, request: &HeaderMap, answer: &mut Answer) {
     let Some(origin) = request.get(ORIGIN) else { return };
     if origin.to_str().is_ok_and(|origin| guard.allows_origin(origin)) {
-        answer.headers_mut().insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
-        answer.headers_mut().insert(VARY, HeaderValue::from_static("origin"));
+        answer
+            .headers_mut()
+            .insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+        answer
+            .headers_mut()
+            .insert(VARY, HeaderValue::from_static("origin"));
     }
 }
 
@@ -318,6 +337,9 @@ impl Query {
     }
 
     pub(crate) fn get(&self, key: &str) -> Option<&str> {
-        self.0.iter().find(|(known, _)| known == key).map(|(_, value)| value.as_str())
+        self.0
+            .iter()
+            .find(|(known, _)| known == key)
+            .map(|(_, value)| value.as_str())
     }
 }

@@ -14,7 +14,12 @@ pub(super) fn list<S: Store>(admin: &Admin<S>) -> Answer {
     let stats = admin.store.queue_stats();
     let queues: Vec<Value> = stats
         .iter()
-        .map(|queue| with_links(queue_body(queue), vec![("self", queue_path(&queue.queue, &default))]))
+        .map(|queue| {
+            with_links(
+                queue_body(queue),
+                vec![("self", queue_path(&queue.queue, &default))],
+            )
+        })
         .collect();
     let links = vec![
         ("self", "/v1/queues".into()),
@@ -27,9 +32,14 @@ pub(super) fn list<S: Store>(admin: &Admin<S>) -> Answer {
 pub(super) fn get<S: Store>(admin: &Admin<S>, name: &str, query: &Query) -> Result<Answer, Problem> {
     let scope = scope(admin, query);
     let stats = admin.store.queue_stats();
-    let queue = stats.iter().find(|queue| queue.queue.name == *name && queue.queue.scope == scope);
+    let queue = stats
+        .iter()
+        .find(|queue| queue.queue.name == *name && queue.queue.scope == scope);
     let queue = queue.ok_or_else(|| {
-        Problem::not_found(format!("no queue `{name}` in account {}, region {}", scope.account, scope.region))
+        Problem::not_found(format!(
+            "no queue `{name}` in account {}, region {}",
+            scope.account, scope.region
+        ))
     })?;
     let default = admin.default_scope();
     let mut links: Links = vec![("self", queue_path(&queue.queue, &default))];
@@ -69,7 +79,11 @@ fn path(kind: &str, name: &str, scope: &Scope, default: &Scope) -> String {
     if scope == default {
         return path;
     }
-    format!("{path}?account={}&region={}", encode(&scope.account), encode(&scope.region))
+    format!(
+        "{path}?account={}&region={}",
+        encode(&scope.account),
+        encode(&scope.region)
+    )
 }
 
 pub(super) async fn list_topics<S: Store>(admin: &Admin<S>, query: &Query) -> Result<Answer, Problem> {
@@ -78,7 +92,10 @@ pub(super) async fn list_topics<S: Store>(admin: &Admin<S>, query: &Query) -> Re
     let topics: Vec<Value> = topics
         .iter()
         .map(|topic| {
-            let links = vec![("self", path("topics", &topic.topic.name, &topic.topic.scope, &default))];
+            let links = vec![(
+                "self",
+                path("topics", &topic.topic.name, &topic.topic.scope, &default),
+            )];
             with_links(topic_body(topic, &default), links)
         })
         .collect();
@@ -90,12 +107,19 @@ pub(super) async fn list_topics<S: Store>(admin: &Admin<S>, query: &Query) -> Re
     Ok(document(StatusCode::OK, json!({ "topics": topics }), links))
 }
 
-pub(super) async fn get_topic<S: Store>(admin: &Admin<S>, name: &str, query: &Query) -> Result<Answer, Problem> {
+pub(super) async fn get_topic<S: Store>(
+    admin: &Admin<S>,
+    name: &str,
+    query: &Query,
+) -> Result<Answer, Problem> {
     let (scope, default) = (scope(admin, query), admin.default_scope());
     let topics = admin.store.topics(scope.clone()).await?;
     let topic = topics.iter().find(|topic| topic.topic.name == *name);
     let topic = topic.ok_or_else(|| {
-        Problem::not_found(format!("no topic `{name}` in account {}, region {}", scope.account, scope.region))
+        Problem::not_found(format!(
+            "no topic `{name}` in account {}, region {}",
+            scope.account, scope.region
+        ))
     })?;
     let links = vec![
         ("self", path("topics", name, &scope, &default)),

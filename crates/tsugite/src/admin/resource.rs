@@ -11,8 +11,15 @@ pub(super) enum Resource {
     Metrics,
     Index,
     Services,
-    Service { namespace: String, service: String },
-    Instance { namespace: String, service: String, id: String },
+    Service {
+        namespace: String,
+        service: String,
+    },
+    Instance {
+        namespace: String,
+        service: String,
+        id: String,
+    },
     Queues,
     Queue(String),
     Topics,
@@ -126,8 +133,18 @@ mod tests {
         assert_eq!(find("/"), Some(Resource::Console));
         assert_eq!(find("/v1/"), Some(Resource::Index));
         assert_eq!(find("/v1/queues/a%20b"), Some(Resource::Queue("a b".into())));
-        assert_eq!(find("/v1/circuits/orders.shop/reset"), Some(Resource::CircuitReset("orders.shop".into())));
-        for nothing in ["/v2", "/v1/queues/a/b", "/v1/queues/%", "/v1/queues/%zz", "/v1/queues/%ff", "/V1"] {
+        assert_eq!(
+            find("/v1/circuits/orders.shop/reset"),
+            Some(Resource::CircuitReset("orders.shop".into()))
+        );
+        for nothing in [
+            "/v2",
+            "/v1/queues/a/b",
+            "/v1/queues/%",
+            "/v1/queues/%zz",
+            "/v1/queues/%ff",
+            "/V1",
+        ] {
             assert_eq!(find(nothing), None, "{nothing}");
         }
     }

@@ -20,7 +20,11 @@ pub(super) async fn list<S: Store>(admin: &Admin<S>, query: &super::Query) -> Re
         after: query.get("after").map(str::to_owned),
         limit: PAGE,
     };
-    let listed = admin.store.list_services(None, page).await.map_err(list_problem)?;
+    let listed = admin
+        .store
+        .list_services(None, page)
+        .await
+        .map_err(list_problem)?;
     let services: Vec<Value> = listed
         .entries
         .iter()
@@ -36,7 +40,11 @@ pub(super) async fn list<S: Store>(admin: &Admin<S>, query: &super::Query) -> Re
     Ok(document(StatusCode::OK, json!({ "services": services }), links))
 }
 
-pub(super) async fn get<S: Store>(admin: &Admin<S>, namespace: String, service: String) -> Result<Answer, Problem> {
+pub(super) async fn get<S: Store>(
+    admin: &Admin<S>,
+    namespace: String,
+    service: String,
+) -> Result<Answer, Problem> {
     let shown = admin.store.show_service(namespace, service).await;
     let (view, instances) = shown.map_err(discover_problem)?;
     let (namespace, service) = (&view.namespace_name, &view.service.name);
@@ -52,7 +60,10 @@ pub(super) async fn get<S: Store>(admin: &Admin<S>, namespace: String, service: 
     body["instances"] = instances.into();
     let mut links = links(&view);
     links.push(("services", "/v1/services".into()));
-    links.push(("register", format!("/v1/instances/{}/{}/{{id}}", encode(namespace), encode(service))));
+    links.push((
+        "register",
+        format!("/v1/instances/{}/{}/{{id}}", encode(namespace), encode(service)),
+    ));
     if let Some(gateway) = admin.addresses.gateway {
         links.push(("call", call_url(gateway, namespace, service)));
     }

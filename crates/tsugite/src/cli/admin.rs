@@ -57,11 +57,15 @@ impl Circuits {
             CircuitAction::Show { circuit } => show(&self.target, &path(&circuit)),
             CircuitAction::Open { circuit, note } => {
                 let body = json!({ "state": "forced_open", "note": note });
-                let answer = self.target.call("PUT", &format!("{}/override", path(&circuit)), Some(&body))?;
+                let answer = self
+                    .target
+                    .call("PUT", &format!("{}/override", path(&circuit)), Some(&body))?;
                 print(&self.target, &answer, || format!("{circuit} is held open\n"))
             }
             CircuitAction::Close { circuit } | CircuitAction::Reset { circuit } => {
-                let answer = self.target.call("POST", &format!("{}/reset", path(&circuit)), None)?;
+                let answer = self
+                    .target
+                    .call("POST", &format!("{}/reset", path(&circuit)), None)?;
                 print(&self.target, &answer, || format!("{circuit} is closed\n"))
             }
         }
@@ -91,12 +95,20 @@ impl Services {
     pub(super) fn run(self) -> Result<(), Failed> {
         match self.action.unwrap_or(Look::Ls) {
             Look::Ls => {
-                let columns = [("SERVICE", "name"), ("NAMESPACE", "namespace"), ("INSTANCES", "instances")];
+                let columns = [
+                    ("SERVICE", "name"),
+                    ("NAMESPACE", "namespace"),
+                    ("INSTANCES", "instances"),
+                ];
                 list(&self.target, "/v1/services", "services", &columns)
             }
             Look::Show { name } => {
                 let name = crate::config::ServiceName::parse(&name).map_err(Failed::Usage)?;
-                let path = format!("/v1/services/{}/{}", segment(&name.namespace), segment(&name.service));
+                let path = format!(
+                    "/v1/services/{}/{}",
+                    segment(&name.namespace),
+                    segment(&name.service)
+                );
                 show(&self.target, &path)
             }
         }
@@ -157,9 +169,18 @@ fn list(target: &Target, path: &str, key: &str, columns: &[(&str, &str)]) -> Res
         let members = answer[key].as_array().map(Vec::as_slice).unwrap_or_default();
         let rows: Vec<Vec<String>> = members
             .iter()
-            .map(|member| columns.iter().map(|(_, column)| plain(&member[*column])).collect())
+            .map(|member| {
+                columns
+                    .iter()
+                    .map(|(_, column)| plain(&member[*column]))
+                    .collect()
+            })
             .collect();
-        if rows.is_empty() { format!("no {key}\n") } else { table(&head, &rows) }
+        if rows.is_empty() {
+            format!("no {key}\n")
+        } else {
+            table(&head, &rows)
+        }
     })
 }
 

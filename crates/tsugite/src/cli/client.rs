@@ -17,7 +17,12 @@ const MAX_ANSWER: u64 = 64 * 1024 * 1024;
 #[derive(Debug, Args)]
 pub(crate) struct Target {
     /// Address of the admin port
-    #[arg(long, value_name = "ADDRESS", env = "TSUGITE_ADMIN", default_value = "127.0.0.1:9901")]
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        env = "TSUGITE_ADMIN",
+        default_value = "127.0.0.1:9901"
+    )]
     admin: String,
     /// Print the answer as JSON
     #[arg(long)]
@@ -33,7 +38,9 @@ impl Target {
             Err(rule) => return Err(Failed::Usage(format!("--admin: {rule}"))),
         };
         let failed = |error: std::io::Error| {
-            Failed::Failure(format!("no answer from the admin port {address}: {error}; is `tsugite up` running there?"))
+            Failed::Failure(format!(
+                "no answer from the admin port {address}: {error}; is `tsugite up` running there?"
+            ))
         };
         let mut stream = TcpStream::connect_timeout(&address, TIMEOUT).map_err(failed)?;
         stream.set_read_timeout(Some(TIMEOUT)).map_err(failed)?;
@@ -58,7 +65,10 @@ impl Target {
 /// The body of an HTTP/1.1 answer; the detail of its problem document as an error if it says no.
 fn understand(answer: &[u8]) -> Result<Value, Failed> {
     let strange = || Failed::Failure("the admin port did not answer in HTTP".into());
-    let end = answer.windows(4).position(|four| four == b"\r\n\r\n").ok_or_else(strange)?;
+    let end = answer
+        .windows(4)
+        .position(|four| four == b"\r\n\r\n")
+        .ok_or_else(strange)?;
     let head = std::str::from_utf8(&answer[..end]).map_err(|_| strange())?;
     let mut lines = head.lines();
     let status = lines.next().and_then(|line| line.split(' ').nth(1));
@@ -111,17 +121,28 @@ mod tests {
     #[test]
     fn answers_are_understood() {
         let strange = Err("the admin port did not answer in HTTP");
-        check("HTTP/1.1 200 OK\r\nA: b\r\n\r\n{\"a\":1}", Ok(serde_json::json!({"a": 1})));
+        check(
+            "HTTP/1.1 200 OK\r\nA: b\r\n\r\n{\"a\":1}",
+            Ok(serde_json::json!({"a": 1})),
+        );
         check("HTTP/1.1 204 No Content\r\n\r\n", Ok(Value::Null));
         check(
             "HTTP/1.1 404 Not Found\r\n\r\n{\"title\":\"Not found\",\"detail\":\"no queue `x`\"}",
             Err("Not found (404): no queue `x`"),
         );
         check("HTTP/1.1 500 Oh\r\n\r\n", Err("the admin port answered 500"));
-        for bad in ["", "SSH-2.0\r\n", "HTTP/1.1 200 OK\r\n\r\nnot json", "HTTP/1.1 OK\r\n\r\n{}"] {
+        for bad in [
+            "",
+            "SSH-2.0\r\n",
+            "HTTP/1.1 200 OK\r\n\r\nnot json",
+            "HTTP/1.1 OK\r\n\r\n{}",
+        ] {
             check(bad, strange.clone());
         }
-        check("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", strange);
+        check(
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+            strange,
+        );
     }
 
     #[test]

@@ -17,7 +17,8 @@ pub(super) struct Verify {
 impl Verify {
     pub(super) fn run(self) -> Result<(), Failed> {
         exists(&self.dir)?;
-        let failed = |error: &dyn std::fmt::Display| Failed::Failure(format!("{}: {error}", self.dir.display()));
+        let failed =
+            |error: &dyn std::fmt::Display| Failed::Failure(format!("{}: {error}", self.dir.display()));
         let disk = RealDisk::open(&self.dir).map_err(|error| failed(&error))?;
         let report = tsugite_log::verify(&disk).map_err(|error| failed(&error))?;
         out(&format!("{report}\n"))?;
@@ -25,7 +26,10 @@ impl Verify {
             return Ok(());
         }
         let places = report.damage.len();
-        Err(Failed::Failure(format!("{} is damaged in {places} places", self.dir.display())))
+        Err(Failed::Failure(format!(
+            "{} is damaged in {places} places",
+            self.dir.display()
+        )))
     }
 }
 

@@ -16,7 +16,12 @@ use crate::config::{Config, Overrides, schema};
 
 /// One binary for all interprocess communication of microservices.
 #[derive(Debug, Parser)]
-#[command(name = "tsugite", version, disable_help_flag = false, arg_required_else_help = true)]
+#[command(
+    name = "tsugite",
+    version,
+    disable_help_flag = false,
+    arg_required_else_help = true
+)]
 #[command(after_help = "Start with `tsugite demo`, or with `tsugite up` and http://127.0.0.1:9901/.")]
 pub struct Cli {
     #[command(subcommand)]
@@ -139,7 +144,13 @@ struct Demo {
 #[derive(Debug, Args)]
 struct Check {
     /// Configuration file
-    #[arg(long, short, value_name = "FILE", default_value = "tsugite.yaml", env = "TSUGITE_CONFIG")]
+    #[arg(
+        long,
+        short,
+        value_name = "FILE",
+        default_value = "tsugite.yaml",
+        env = "TSUGITE_CONFIG"
+    )]
     config: PathBuf,
 }
 
@@ -194,9 +205,9 @@ fn check_command(check: &Check) -> Result<(), Failed> {
 /// Writes to standard output; a reader that left early (`tsugite schema | head`) is no failure.
 pub(crate) fn out(text: &str) -> Result<(), Failed> {
     match std::io::stdout().lock().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Failed::Failure(format!("cannot write to standard output: {error}")))
-        }
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failed::Failure(format!(
+            "cannot write to standard output: {error}"
+        ))),
         _ => Ok(()),
     }
 }

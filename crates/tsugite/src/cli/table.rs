@@ -28,7 +28,10 @@ mod tests {
     #[test]
     fn columns_line_up() {
         let rows = [vec!["orders".into(), "3".into()], vec!["ä".into(), "12".into()]];
-        assert_eq!(table(&["QUEUE", "DEPTH"], &rows), "QUEUE   DEPTH\norders  3\nä       12\n");
+        assert_eq!(
+            table(&["QUEUE", "DEPTH"], &rows),
+            "QUEUE   DEPTH\norders  3\nä       12\n"
+        );
         assert_eq!(table(&["QUEUE"], &[]), "QUEUE\n");
     }
 }

@@ -17,7 +17,8 @@ pub(super) fn up(flags: &Up) -> Result<(), Failed> {
     let (world, clock) = world::host();
     let file = flags.file();
     let overrides = flags.overrides();
-    let config = Config::load(file.as_deref(), &overrides).map_err(|error| Failed::Usage(error.to_string()))?;
+    let config =
+        Config::load(file.as_deref(), &overrides).map_err(|error| Failed::Usage(error.to_string()))?;
     let level = telemetry::init(&config.log);
     process::raise_open_files();
     let listeners = Listeners::bind(&config).map_err(failure)?;
@@ -51,8 +52,12 @@ pub(crate) fn control_runtime() -> std::io::Result<tokio::runtime::Runtime> {
 /// Opens the data directory. A failing disk ends the process: what it holds then is unknown until a restart.
 pub(crate) fn open_store(config: &Config, world: World) -> Result<LogStore, Failed> {
     let data = &config.data;
-    let disk = RealDisk::open(data)
-        .map_err(|error| Failed::Failure(format!("the data directory {} cannot be opened: {error}", data.display())))?;
+    let disk = RealDisk::open(data).map_err(|error| {
+        Failed::Failure(format!(
+            "the data directory {} cannot be opened: {error}",
+            data.display()
+        ))
+    })?;
     let mut settings = tsugite_log::Settings::default();
     settings.registry.dns_ttl = u32::try_from(config.dns.ttl.as_secs()).unwrap_or(u32::MAX);
     let mut options = Options::new(world, settings);
@@ -74,7 +79,8 @@ fn failure(error: impl std::fmt::Display) -> Failed {
 
 /// Tells a person where everything is and what to do next; programs get it as one event.
 fn greet(config: &Config, addresses: &Addresses, took: std::time::Duration) {
-    let shown = |address: Option<SocketAddr>| address.map_or_else(|| "off".to_owned(), |address| address.to_string());
+    let shown =
+        |address: Option<SocketAddr>| address.map_or_else(|| "off".to_owned(), |address| address.to_string());
     let (gateway, aws) = (shown(addresses.gateway), shown(addresses.aws));
     let (admin, dns) = (shown(addresses.admin), shown(addresses.dns));
     if config.log.format == LogFormat::Json || !config_wants_people(config) {
@@ -83,7 +89,9 @@ fn greet(config: &Config, addresses: &Addresses, took: std::time::Duration) {
         return;
     }
     // A closed standard error is no reason not to serve.
-    let _ = std::io::stderr().lock().write_all(greeting(config, addresses, took).as_bytes());
+    let _ = std::io::stderr()
+        .lock()
+        .write_all(greeting(config, addresses, took).as_bytes());
 }
 
 /// Lines for eyes unless nothing at all is to be shown.
@@ -102,14 +110,27 @@ fn greeting(config: &Config, addresses: &Addresses, took: std::time::Duration) -
         env!("CARGO_PKG_VERSION"),
         took.as_millis()
     );
-    let mut line = |role: &str, address: Option<SocketAddr>, hint: &dyn Fn(SocketAddr) -> String| match address {
-        Some(address) => out.push_str(&format!("  {role:<8} {:<22} {}\n", address.to_string(), hint(near(address)))),
-        None => out.push_str(&format!("  {role:<8} off\n")),
-    };
-    line("gateway", addresses.gateway, &|at| format!("call a service: curl http://{at}/orders/"));
-    line("aws", addresses.aws, &|at| format!("export AWS_ENDPOINT_URL=http://{at}"));
-    line("admin", addresses.admin, &|at| format!("console, API and metrics: http://{at}/"));
-    line("dns", addresses.dns, &|at| format!("dig @{} -p {} orders.internal", at.ip(), at.port()));
+    let mut line =
+        |role: &str, address: Option<SocketAddr>, hint: &dyn Fn(SocketAddr) -> String| match address {
+            Some(address) => out.push_str(&format!(
+                "  {role:<8} {:<22} {}\n",
+                address.to_string(),
+                hint(near(address))
+            )),
+            None => out.push_str(&format!("  {role:<8} off\n")),
+        };
+    line("gateway", addresses.gateway, &|at| {
+        format!("call a service: curl http://{at}/orders/")
+    });
+    line("aws", addresses.aws, &|at| {
+        format!("export AWS_ENDPOINT_URL=http://{at}")
+    });
+    line("admin", addresses.admin, &|at| {
+        format!("console, API and metrics: http://{at}/")
+    });
+    line("dns", addresses.dns, &|at| {
+        format!("dig @{} -p {} orders.internal", at.ip(), at.port())
+    });
     out.push_str(&format!("  data     {}\n", config.data.display()));
     if let Some(admin) = addresses.admin {
         out.push_str(&format!(

@@ -9,7 +9,8 @@ use tsugite_base::World;
 use tsugite_broker::{CreateQueue, CreateTopic, QueueKey, Subscribe, TopicKey};
 use tsugite_engine::{Messaging, RegistryStore};
 use tsugite_registry::{
-    CheckKind, HealthCheck, HealthSource, InstanceName, NamespaceId, Protocol, PutInstance, PutService, ServiceId,
+    CheckKind, HealthCheck, HealthSource, InstanceName, NamespaceId, Protocol, PutInstance, PutService,
+    ServiceId,
 };
 
 use crate::config::{self, Config};
@@ -60,7 +61,11 @@ where
     Ok(())
 }
 
-async fn declare_queue<S: Messaging>(store: &S, config: &Config, queue: &config::Queue) -> Result<(), Undeclared> {
+async fn declare_queue<S: Messaging>(
+    store: &S,
+    config: &Config,
+    queue: &config::Queue,
+) -> Result<(), Undeclared> {
     let command = CreateQueue {
         queue: QueueKey::new(config.aws.scope.clone(), &queue.name),
         attributes: queue.attributes.clone().into_iter().collect(),
@@ -132,7 +137,11 @@ where
 /// put there, so they stay.
 pub(super) async fn retire<S: RegistryStore>(store: &S, old: &Config, new: &Config) {
     for service in &old.declared.services {
-        let kept = new.declared.services.iter().find(|kept| kept.name == service.name);
+        let kept = new
+            .declared
+            .services
+            .iter()
+            .find(|kept| kept.name == service.name);
         for instance in &service.instances {
             if kept.is_some_and(|kept| kept.instances.iter().any(|kept| kept.id == instance.id)) {
                 continue;

@@ -44,7 +44,9 @@ impl fmt::Display for BindError {
                 f,
                 "the port is in use; stop the program that holds it, or choose another port with --{role}"
             ),
-            ErrorKind::PermissionDenied => write!(f, "ports below 1024 need a privilege; choose a higher one"),
+            ErrorKind::PermissionDenied => {
+                write!(f, "ports below 1024 need a privilege; choose a higher one")
+            }
             ErrorKind::AddrNotAvailable => write!(f, "this machine does not have that address"),
             _ => write!(f, "{error}"),
         }
@@ -59,10 +61,20 @@ impl Listeners {
         let listen = &config.listen;
         let shared = |role, address: Option<SocketAddr>| match address {
             None => Ok(Vec::new()),
-            Some(address) => shared(address, config.workers).map_err(|error| BindError { role, address, error }),
+            Some(address) => {
+                shared(address, config.workers).map_err(|error| BindError { role, address, error })
+            }
         };
-        let one = |role, address: SocketAddr| tcp(address, false).map_err(|error| BindError { role, address, error });
-        let pair = |address| pair(address).map_err(|error| BindError { role: "dns", address, error });
+        let one = |role, address: SocketAddr| {
+            tcp(address, false).map_err(|error| BindError { role, address, error })
+        };
+        let pair = |address| {
+            pair(address).map_err(|error| BindError {
+                role: "dns",
+                address,
+                error,
+            })
+        };
         Ok(Listeners {
             gateway: shared("gateway", listen.gateway)?,
             aws: shared("aws", listen.aws)?,
@@ -143,7 +155,10 @@ mod tests {
     fn workers_share_one_port_and_strangers_do_not() {
         let ours = shared(local(), 3).unwrap();
         let address = ours[0].local_addr().unwrap();
-        assert!(ours.iter().all(|listener| listener.local_addr().unwrap() == address));
+        assert!(
+            ours.iter()
+                .all(|listener| listener.local_addr().unwrap() == address)
+        );
         let error = shared(address, 1).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::AddrInUse);
     }

@@ -91,14 +91,20 @@ pub async fn run<S: Store>(
     on_ready: OnReady,
 ) -> Result<(), RunError> {
     let first = config.borrow().clone();
-    declare(&store, &world, &first).await.map_err(RunError::Undeclared)?;
-    let addresses = listeners.addresses().map_err(|error| RunError::Io("a listener has no address", error))?;
+    declare(&store, &world, &first)
+        .await
+        .map_err(RunError::Undeclared)?;
+    let addresses = listeners
+        .addresses()
+        .map_err(|error| RunError::Io("a listener has no address", error))?;
     let program = Program::new(store, world, first.clone(), addresses);
     let (accept, accepting) = watch::channel(false);
     let mut tasks = JoinSet::new();
     program.spawn_control(&mut tasks, &accepting);
     let mut doors = JoinSet::new();
-    let workers = program.open_doors(listeners, &mut doors, &accepting, &stop).await?;
+    let workers = program
+        .open_doors(listeners, &mut doors, &accepting, &stop)
+        .await?;
     let ready = ready::ReadyFile::write(first.ready_file.as_deref(), &addresses)?;
     program.admin.set_ready(true);
     on_ready(&addresses);
@@ -152,7 +158,14 @@ impl<S: Store> Program<S> {
             any_host: config.insecure,
         };
         let aws = Arc::new(AwsDoor::new(store.clone(), world.clone(), settings));
-        let admin = Admin::new(store.clone(), world.clone(), in_force, addresses, gateway.clone(), aws.clone());
+        let admin = Admin::new(
+            store.clone(),
+            world.clone(),
+            in_force,
+            addresses,
+            gateway.clone(),
+            aws.clone(),
+        );
         Program {
             store,
             world,
@@ -165,7 +178,10 @@ impl<S: Store> Program<S> {
 
     /// What runs beside the doors until the program ends.
     fn spawn_control(&self, tasks: &mut JoinSet<()>, accepting: &watch::Receiver<bool>) {
-        tasks.spawn(tsugite_gateway::control(self.gateway.clone(), quiet(accepting.clone())));
+        tasks.spawn(tsugite_gateway::control(
+            self.gateway.clone(),
+            quiet(accepting.clone()),
+        ));
     }
 
     /// Opens every door; returns once all of them serve.
@@ -177,10 +193,15 @@ impl<S: Store> Program<S> {
         stop: &watch::Receiver<Stop>,
     ) -> Result<Vec<Worker>, RunError> {
         let listen = |listener| {
-            tokio::net::TcpListener::from_std(listener).map_err(|error| RunError::Io("a port cannot be served", error))
+            tokio::net::TcpListener::from_std(listener)
+                .map_err(|error| RunError::Io("a port cannot be served", error))
         };
         if let Some(listener) = listeners.admin {
-            doors.spawn(admin::serve(listen(listener)?, self.admin.clone(), accepting.clone()));
+            doors.spawn(admin::serve(
+                listen(listener)?,
+                self.admin.clone(),
+                accepting.clone(),
+            ));
         }
         let ending = workers::Ending {
             accepting: accepting.clone(),
@@ -225,7 +246,10 @@ impl<S: Store> Program<S> {
         declare::retire(&self.store, &old, &new).await;
         let fixed = old.fixed_differences(&new);
         if !fixed.is_empty() {
-            tracing::warn!(keys = fixed.join(", "), "these keys have changed but take effect only after a restart");
+            tracing::warn!(
+                keys = fixed.join(", "),
+                "these keys have changed but take effect only after a restart"
+            );
         }
         let in_force = Arc::new(old.with_changes_of(&new));
         self.admin.reload(&in_force);

@@ -19,7 +19,9 @@ pub fn stop() -> io::Result<watch::Receiver<Stop>> {
                 _ = interrupt.recv() => {}
             }
             match stage {
-                Stop::Drain => tracing::info!("stopping; calls under way may finish, another signal ends at once"),
+                Stop::Drain => {
+                    tracing::info!("stopping; calls under way may finish, another signal ends at once")
+                }
                 _ => tracing::warn!("ending at once"),
             }
             let _ = send.send(stage);

@@ -39,7 +39,11 @@ pub(super) struct Worker {
 }
 
 /// Starts worker number `core`; returns once it serves.
-pub(super) async fn start<S: Store>(core: usize, doors: Doors<S>, ending: Ending) -> Result<Worker, RunError> {
+pub(super) async fn start<S: Store>(
+    core: usize,
+    doors: Doors<S>,
+    ending: Ending,
+) -> Result<Worker, RunError> {
     let failed = |error| RunError::Io("a worker could not start", error);
     let (serving, served) = oneshot::channel();
     let (end, ended) = watch::channel(false);
@@ -74,7 +78,10 @@ impl Drop for EndGuard {
 }
 
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()
+    tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build()
 }
 
 async fn serve<S: Store>(
@@ -94,9 +101,7 @@ async fn serve<S: Store>(
     let _ = serving.send(Ok(()));
     let quiet = quiet(ending.accepting.clone());
     let shared = doors.shared;
-    let gateway = maybe(gateway.map(|listener| {
-        tsugite_gateway::serve(listener, shared, core, quiet)
-    }));
+    let gateway = maybe(gateway.map(|listener| tsugite_gateway::serve(listener, shared, core, quiet)));
     let door = doors.door;
     let accepting = ending.accepting.clone();
     let aws = maybe(aws.map(|listener| aws::serve(listener, door, accepting)));
@@ -123,7 +128,9 @@ pub(super) async fn failure(workers: &[Worker]) -> RunError {
     let waits = ends.iter_mut().map(|end| Box::pin(end.wait_for(|ended| *ended)));
     let mut waits: Vec<_> = waits.collect();
     std::future::poll_fn(|cx| {
-        let ended = waits.iter_mut().position(|wait| wait.as_mut().poll(cx).is_ready());
+        let ended = waits
+            .iter_mut()
+            .position(|wait| wait.as_mut().poll(cx).is_ready());
         match ended {
             Some(core) => std::task::Poll::Ready(RunError::Died(format!("worker {core}"))),
             None => std::task::Poll::Pending,

@@ -21,7 +21,11 @@ pub struct Home(pub PathBuf);
 impl Home {
     pub fn new() -> Home {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("tsugite-test-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let name = format!(
+            "tsugite-test-{}-{}",
+            std::process::id(),
+            COUNT.fetch_add(1, Ordering::Relaxed)
+        );
         let path = std::env::temp_dir().join(name);
         fs::create_dir_all(&path).unwrap();
         Home(path)
@@ -54,7 +58,11 @@ pub fn command() -> Command {
 pub fn finish(command: &mut Command) -> (i32, String, String) {
     let done = command.output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    (done.status.code().unwrap_or(-1), text(done.stdout), text(done.stderr))
+    (
+        done.status.code().unwrap_or(-1),
+        text(done.stdout),
+        text(done.stderr),
+    )
 }
 
 /// A running `tsugite up`.
@@ -117,7 +125,11 @@ impl Running {
     }
 
     pub fn address(&self, role: &str) -> SocketAddr {
-        self.ready[role].as_str().unwrap_or_else(|| panic!("{role} is off")).parse().unwrap()
+        self.ready[role]
+            .as_str()
+            .unwrap_or_else(|| panic!("{role} is off"))
+            .parse()
+            .unwrap()
     }
 
     pub fn signal(&self, signal: Signal) {
@@ -146,7 +158,12 @@ impl Running {
 
     /// Asks the admin port.
     pub fn admin(&self, method: &str, path: &str, body: Option<Value>) -> Answer {
-        self.admin_with(method, path, &[], &body.map(|body| body.to_string()).unwrap_or_default())
+        self.admin_with(
+            method,
+            path,
+            &[],
+            &body.map(|body| body.to_string()).unwrap_or_default(),
+        )
     }
 
     pub fn admin_with(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
@@ -189,7 +206,13 @@ impl Answer {
 }
 
 /// One request on a connection of its own. A `host` header of the caller replaces the usual one.
-pub fn request(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+pub fn request(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Answer {
     let mut text = format!("{method} {path} HTTP/1.1\r\nconnection: close\r\n");
     if !headers.iter().any(|(name, _)| *name == "host") {
         text.push_str(&format!("host: {address}\r\n"));
@@ -210,7 +233,9 @@ pub fn raw(address: SocketAddr, bytes: &[u8]) -> Answer {
     // A reset after the answer is the peer's way to say that it did not want the rest of the request.
     let _ = stream.read_to_end(&mut answer);
     let answer = String::from_utf8(answer).unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer but `{answer}`"));
+    let (head, body) = answer
+        .split_once("\r\n\r\n")
+        .unwrap_or_else(|| panic!("no answer but `{answer}`"));
     Answer {
         status: head.split(' ').nth(1).unwrap().parse().unwrap(),
         head: head.to_owned(),
