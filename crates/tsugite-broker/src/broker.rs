@@ -216,7 +216,9 @@ impl Broker {
                 });
             }
             Change::Delete { queue, seqs } => self.with_freed(queue, |q| {
-                seqs.iter().for_each(|&seq| drop(q.remove(seq)));
+                for seq in seqs {
+                    q.remove(seq);
+                }
             }),
             Change::ChangeVisibility { queue, changes } => self.with_freed(queue, |q| {
                 for (seq, timeout_ms) in changes {

@@ -138,7 +138,7 @@ fn find_forbidden(text: &str) -> Option<(usize, char)> {
     // Forbidden are only ASCII controls and U+FFFE, U+FFFF (UTF-8: EF BF BE, EF BF BF), so most texts
     // are settled by one pass over bytes.
     let suspicious = |&b: &u8| (b < 0x20 && !matches!(b, 9 | 10 | 13)) || b == 0xef;
-    text.as_bytes().iter().position(|b| suspicious(b))?;
+    text.as_bytes().iter().position(suspicious)?;
     text.char_indices()
         .find(|(_, c)| matches!(c, '\u{0}'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}'))
 }

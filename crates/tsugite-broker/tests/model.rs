@@ -3,6 +3,8 @@
 //! Random commands from a seed; after each one results and counters must agree. At random points the machine
 //! is rebuilt from a snapshot and the records after it, and must be the same to the last byte.
 
+#![allow(clippy::unwrap_used, reason = "a step that fails fails the test")]
+
 mod common;
 
 use std::collections::BTreeMap;

@@ -1,5 +1,7 @@
 //! Records, snapshots and payloads: what is written is read back; what is not ours is refused, never a panic.
 
+#![allow(clippy::unwrap_used, reason = "a step that fails fails the test")]
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 use tsugite_base::names::Scope;

@@ -4,6 +4,8 @@
 
 pub mod failure;
 pub mod messaging;
+#[cfg(feature = "battery")]
+pub mod messaging_battery;
 pub mod registry;
 
 pub use failure::{Failure, Unavailable};

@@ -2,6 +2,8 @@
 
 mod clock;
 mod messaging;
+#[cfg(test)]
+mod messaging_tests;
 mod registry;
 mod waiting;
 
