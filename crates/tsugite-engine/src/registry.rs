@@ -7,10 +7,10 @@ use tsugite_base::Timestamp;
 use tsugite_registry::{
     Changes, CreateNamespace, CreateNamespaceError, CreateService, CreateServiceError, CustomHealthError,
     DeleteNamespace, DeleteNamespaceError, DeleteServiceError, DeregisterInstance, Discover, DiscoverError,
-    Discovered, Filter, InstanceError, InstanceName, InstanceView, ListError, Listed, NamedError, NamespaceField,
-    NamespaceId, NamespaceNotFound, NamespaceView, Operation, OperationField, OperationId, OperationNotFound, Page,
-    Probe, ProbeResult, PutError, PutInstance, PutOutcome, PutService, RegisterError, RegisterInstance, Renewal,
-    ServiceId, ServiceNotFound, ServiceView, UpdateCustomHealth,
+    Discovered, Filter, InstanceError, InstanceName, InstanceView, ListError, Listed, NamedError,
+    NamespaceField, NamespaceId, NamespaceNotFound, NamespaceView, Operation, OperationField, OperationId,
+    OperationNotFound, Page, Probe, ProbeResult, PutError, PutInstance, PutOutcome, PutService,
+    RegisterError, RegisterInstance, Renewal, ServiceId, ServiceNotFound, ServiceView, UpdateCustomHealth,
 };
 
 use crate::failure::{Failure, Unavailable};
@@ -169,6 +169,6 @@ pub trait RegistryStore: Clone + Send + Sync + 'static {
     /// Hands out at most `limit` active probes that are due, and says when the next one is (steady clock).
     fn due_probes(&self, limit: usize, seed: u64) -> (Vec<Probe>, Option<Timestamp>);
 
-    /// Reports the result of a probe.
-    fn probe_result(&self, result: ProbeResult);
+    /// Reports the result of a probe; answers whether it changed the verdict on the instance.
+    fn probe_result(&self, result: ProbeResult) -> bool;
 }

@@ -9,6 +9,7 @@ use tsugite_base::rng::SplitMix64;
 use tsugite_base::{Now, Timestamp};
 
 use crate::command::{HealthStatus, Probe, ProbeResult};
+use crate::instances::protocol_of;
 use crate::model::{HealthCheck, HealthSource};
 use crate::registry::Registry;
 
@@ -80,6 +81,8 @@ impl Registry {
             let Some(state) = self.services.get_mut(&service) else {
                 continue;
             };
+            let namespace = self.namespaces.get(&state.service.namespace);
+            let namespace = namespace.map_or("", |n| &n.namespace.name);
             let HealthSource::Active(config) = &state.service.health else {
                 continue;
             };
@@ -91,10 +94,13 @@ impl Registry {
             };
             check.next = now.steady + jittered(config.interval_ms, &mut random);
             self.probe_timers.insert((check.next, service, instance.clone()));
+            let name = format!("{instance}.{}.{namespace}", state.service.name);
             probes.push(Probe {
                 service,
                 instance,
+                name,
                 generation: target.generation,
+                protocol: protocol_of(&target.instance.attributes),
                 kind: config.kind.clone(),
                 address,
                 timeout_ms: config.timeout_ms,

@@ -404,6 +404,10 @@ pub struct Probe {
     pub kind: CheckKind,
     /// Where to.
     pub address: SocketAddr,
+    /// What the instance speaks, if it said so.
+    pub protocol: Option<Protocol>,
+    /// `<instance>.<service>.<namespace>`, for people.
+    pub name: String,
     /// Milliseconds until it counts as failed.
     pub timeout_ms: u32,
 }

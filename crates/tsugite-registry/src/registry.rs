@@ -91,6 +91,8 @@ pub struct Registry {
     tombstones: usize,
     /// Changes up to here are known only in full.
     forgotten: u64,
+    /// The change that created or deleted a namespace last.
+    namespaces_touched: u64,
 }
 
 /// What changed since a watcher looked last.
@@ -100,6 +102,8 @@ pub struct Changes {
     pub seen: u64,
     /// Whether `services` is everything there is: the watcher drops what it had.
     pub full: bool,
+    /// All namespaces, if one was created or deleted.
+    pub namespaces: Option<Vec<NamespaceView>>,
     /// Services that are new or changed, in instances or in health.
     pub services: Vec<(ServiceView, Vec<InstanceView>)>,
     /// Services that are gone.
@@ -125,6 +129,7 @@ impl Registry {
             touched: BTreeMap::new(),
             tombstones: 0,
             forgotten: 0,
+            namespaces_touched: 0,
         }
     }
 
@@ -137,6 +142,7 @@ impl Registry {
             Record::NamespaceDeleted { id, operation, at } => {
                 if let Some(gone) = self.namespaces.remove(&id) {
                     self.namespace_names.remove(&lower(&gone.namespace.name));
+                    self.touch_namespaces();
                 }
                 self.operations
                     .push(operation, OperationKind::DeleteNamespace, at, Some(id), None);
@@ -206,6 +212,12 @@ impl Registry {
             services: 0,
         };
         self.namespaces.insert(state.namespace.id, state);
+        self.touch_namespaces();
+    }
+
+    fn touch_namespaces(&mut self) {
+        self.change += 1;
+        self.namespaces_touched = self.change;
     }
 
     pub(crate) fn service_created(&mut self, service: Service) {
@@ -372,9 +384,14 @@ impl Registry {
         let mut changes = Changes {
             seen: self.change,
             full,
+            namespaces: None,
             services: Vec::new(),
             removed: Vec::new(),
         };
+        if full || self.namespaces_touched > seen {
+            let all = self.namespaces.values().map(|state| state.view(&self.settings));
+            changes.namespaces = Some(all.collect());
+        }
         for id in self.touched.range(from..).map(|(_, id)| *id) {
             match self.services.get(&id).and_then(|state| self.view(state)) {
                 Some(view) => {

@@ -1,1 +1,158 @@
-//! The feed: turns registry changes and configured routes into the gateway's table.
+//! The feed: turns changes of the registry and the configuration into the gateway's table.
+//!
+//! Changes are taken over as soon as they are durable, all that are pending in one step, so that a burst of
+//! registrations costs one table and a single one waits for nothing.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tsugite_engine::RegistryStore;
+use tsugite_gateway::Shared;
+use tsugite_registry::{HealthStatus, InstanceView, ServiceId, ServiceView, address_of, protocol_of};
+use tsugite_traffic::table::DEFAULT_TIMEOUT;
+use tsugite_traffic::{CircuitSettings, Endpoint, Protocol, Route, ServiceKey, ServiceSpec, TableBuilder};
+
+use crate::config::{self, Config};
+
+/// Attribute: gRPC services that an instance serves, `pkg.A, pkg.B`.
+const GRPC_SERVICES: &str = "TSUGITE_GRPC_SERVICES";
+
+/// Keeps the gateway's table in step with the registry and the configuration.
+pub struct Feed<S> {
+    store: S,
+    gateway: Arc<Shared>,
+    config: watch::Receiver<Arc<Config>>,
+    changes: watch::Receiver<u64>,
+    seen: u64,
+    services: HashMap<ServiceId, ServiceSpec>,
+    warned: Vec<String>,
+}
+
+impl<S: RegistryStore> Feed<S> {
+    /// A feed that has not looked yet.
+    pub fn new(store: S, gateway: Arc<Shared>, config: watch::Receiver<Arc<Config>>) -> Feed<S> {
+        Feed {
+            changes: store.registry_changes(),
+            store,
+            gateway,
+            config,
+            seen: 0,
+            services: HashMap::new(),
+            warned: Vec::new(),
+        }
+    }
+
+    /// Publishes a table for as long as it is polled, whenever something changed.
+    pub async fn run(mut self) {
+        loop {
+            self.update().await;
+            tokio::select! {
+                Ok(()) = self.changes.changed() => {}
+                Ok(()) = self.config.changed() => {}
+                else => return std::future::pending().await,
+            }
+        }
+    }
+
+    /// Publishes a table with all that is durable now.
+    pub async fn update(&mut self) {
+        self.changes.borrow_and_update();
+        let changes = self.store.changes_since(self.seen).await;
+        self.seen = changes.seen;
+        if changes.full {
+            self.services.clear();
+        }
+        for id in &changes.removed {
+            self.services.remove(id);
+        }
+        for (view, instances) in &changes.services {
+            self.services.insert(view.service.id, spec(view, instances));
+        }
+        self.publish();
+    }
+
+    fn publish(&mut self) {
+        let config = self.config.borrow_and_update().clone();
+        let mut builder = TableBuilder::new();
+        for spec in self.services.values() {
+            let mut spec = spec.clone();
+            spec.circuit = circuit(&config, &spec.key);
+            builder.service(spec);
+        }
+        for declared in &config.declared.routes {
+            if let Err(error) = builder.route(route(declared)) {
+                tracing::error!(route = declared.name, %error, "the route is left out");
+            }
+        }
+        let table = builder.build(self.gateway.roster());
+        if table.warnings() != self.warned {
+            self.warned = table.warnings().to_vec();
+            for warning in &self.warned {
+                tracing::warn!("{warning}");
+            }
+        }
+        self.gateway.publish(table);
+    }
+}
+
+/// The instances that may take calls: those that are healthy, or all if none is.
+fn spec(view: &ServiceView, instances: &[InstanceView]) -> ServiceSpec {
+    let healthy = |i: &&InstanceView| i.health.status == HealthStatus::Healthy;
+    let mut endpoints: Vec<_> = instances.iter().filter(healthy).filter_map(endpoint).collect();
+    if endpoints.is_empty() {
+        endpoints = instances.iter().filter_map(endpoint).collect();
+    }
+    let key = ServiceKey::new(&view.namespace_name, &view.service.name);
+    let mut spec = ServiceSpec::new(key, endpoints);
+    for declared in instances.iter().filter_map(|i| i.attributes.get(GRPC_SERVICES)) {
+        spec.declare_grpc_services(declared);
+    }
+    spec
+}
+
+/// `None` for an instance without an address.
+fn endpoint(view: &InstanceView) -> Option<Endpoint> {
+    let protocol = match protocol_of(&view.attributes) {
+        None => Protocol::Unspecified,
+        Some(tsugite_registry::Protocol::Http) => Protocol::Http,
+        Some(tsugite_registry::Protocol::H2c) => Protocol::H2c,
+        Some(tsugite_registry::Protocol::Grpc) => Protocol::Grpc,
+    };
+    Some(Endpoint::new(&*view.id, address_of(&view.attributes)?, protocol))
+}
+
+/// The circuit of a service: its own settings or the common ones, for the shortest time limit of its routes.
+fn circuit(config: &Config, key: &ServiceKey) -> CircuitSettings {
+    let is_named =
+        |name: &config::ServiceName| name.namespace == key.namespace && name.service == key.service;
+    let routes = config
+        .declared
+        .routes
+        .iter()
+        .filter(|route| is_named(&route.service));
+    let timeouts = routes.filter(|route| !route.streaming).map(|route| route.timeout);
+    let timeout = timeouts.chain([DEFAULT_TIMEOUT]).min();
+    let declared = config
+        .declared
+        .services
+        .iter()
+        .find(|service| is_named(&service.name));
+    declared
+        .map_or(&config.circuit, |service| &service.circuit)
+        .settings(timeout)
+}
+
+fn route(declared: &config::Route) -> Route {
+    let service = ServiceKey::new(&declared.service.namespace, &declared.service.service);
+    let default = Route::new(&declared.name, service);
+    Route {
+        host: declared.host.clone(),
+        path_prefix: declared.path_prefix.clone().unwrap_or(default.path_prefix),
+        strip_prefix: declared.strip_prefix,
+        timeout: (!declared.streaming).then_some(declared.timeout),
+        connect_timeout: declared.connect_timeout,
+        streaming: declared.streaming,
+        ..default
+    }
+}

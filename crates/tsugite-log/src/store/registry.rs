@@ -192,7 +192,7 @@ impl RegistryStore for LogStore {
         })
     }
 
-    fn probe_result(&self, result: ProbeResult) {
-        self.volatile(|d, _| d.registry.probe_result(&result));
+    fn probe_result(&self, result: ProbeResult) -> bool {
+        self.volatile(|d, _| d.registry.probe_result(&result))
     }
 }

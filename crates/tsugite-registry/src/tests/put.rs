@@ -112,6 +112,10 @@ fn watchers_hear_of_what_changed_and_of_nothing_else() {
     rig.register(a, "j", &[]).unwrap();
     let one = rig.registry.changes_since(all.seen);
     assert_eq!(
+        (all.namespaces.unwrap().len(), one.namespaces.is_none()),
+        (1, true)
+    );
+    assert_eq!(
         (ids(&one), one.full, one.services[0].1.len()),
         (vec!["a".to_owned()], false, 2)
     );
@@ -119,6 +123,9 @@ fn watchers_hear_of_what_changed_and_of_nothing_else() {
     assert!(none.services.is_empty() && none.removed.is_empty());
     rig.run(|r, _| r.delete_service(b)).unwrap();
     assert_eq!(rig.registry.changes_since(one.seen).removed, [b]);
+    rig.namespace("m", NamespaceKind::Http).unwrap();
+    let namespaces = rig.registry.changes_since(one.seen).namespaces;
+    assert_eq!(namespaces.unwrap().len(), 2);
     let anew = rig.registry.changes_since(0);
     assert_eq!((ids(&anew), anew.removed.len()), (vec!["a".to_owned()], 0));
 }

@@ -1,1 +1,0 @@
-//! The DNS door: A and SRV answers from the registry over UDP and TCP.
