@@ -1,8 +1,7 @@
-"""SNS over the Query protocol, and STS, with boto3 and the AWS CLI."""
+"""SNS over the Query protocol, and STS, with boto3."""
 
 import json
 import re
-import subprocess
 import uuid
 
 import botocore.exceptions
@@ -276,21 +275,3 @@ class TestSts:
 
     def test_the_rest_is_refused(self, tsugite):
         refused("InvalidAction", tsugite.client("sts").get_session_token, naming="GetSessionToken")
-
-
-class TestCli:
-    def aws(self, tsugite, *arguments):
-        done = subprocess.run(["aws", *arguments], env=tsugite.aws_env(), capture_output=True, text=True,
-                              timeout=60, check=False)
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout) if done.stdout.strip() else {}
-
-    def test_publish(self, tsugite, sqs, queue):
-        topic = self.aws(tsugite, "sns", "create-topic", "--name", "cli")["TopicArn"]
-        self.aws(tsugite, "sns", "subscribe", "--topic-arn", topic, "--protocol", "sqs",
-                 "--notification-endpoint", queue[1])
-        self.aws(tsugite, "sns", "publish", "--topic-arn", topic, "--message", "from the CLI")
-        [message] = bodies(sqs, queue[0])
-        assert json.loads(message["Body"])["Message"] == "from the CLI"
-        self.aws(tsugite, "sns", "delete-topic", "--topic-arn", topic)
-        assert self.aws(tsugite, "sts", "get-caller-identity")["Account"] == "000000000000"

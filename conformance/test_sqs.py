@@ -1,8 +1,7 @@
-"""SQS over its JSON protocol, with boto3 (which checks every MD5) and the AWS CLI."""
+"""SQS over its JSON protocol, with boto3, which checks every MD5."""
 
 import hashlib
 import json
-import subprocess
 import threading
 import time
 import uuid
@@ -632,27 +631,3 @@ class TestStop:
         sqs = tsugite.client("sqs")
         got = sqs.receive_message(QueueUrl=sqs.get_queue_url(QueueName="other")["QueueUrl"])
         assert [m["Body"] for m in got["Messages"]] == ["kept"]
-
-
-class TestCli:
-    def aws(self, tsugite, *arguments):
-        done = subprocess.run(["aws", *arguments], env=tsugite.aws_env(), capture_output=True, text=True,
-                              timeout=60, check=False)
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout) if done.stdout.strip() else {}
-
-    def test_life_of_a_message(self, tsugite):
-        url = self.aws(tsugite, "sqs", "create-queue", "--queue-name", "cli")["QueueUrl"]
-        self.aws(tsugite, "sqs", "send-message", "--queue-url", url, "--message-body", "from the CLI")
-        message = self.aws(tsugite, "sqs", "receive-message", "--queue-url", url)["Messages"][0]
-        assert message["Body"] == "from the CLI"
-        self.aws(tsugite, "sqs", "delete-message", "--queue-url", url,
-                 "--receipt-handle", message["ReceiptHandle"])
-        assert url in self.aws(tsugite, "sqs", "list-queues")["QueueUrls"]
-        self.aws(tsugite, "sqs", "delete-queue", "--queue-url", url)
-
-    def test_errors_are_named(self, tsugite):
-        done = subprocess.run(["aws", "sqs", "get-queue-url", "--queue-name", "missing"],
-                              env=tsugite.aws_env(), capture_output=True, text=True, timeout=60, check=False)
-        assert done.returncode != 0
-        assert "AWS.SimpleQueueService.NonExistentQueue" in done.stderr
