@@ -73,6 +73,8 @@ struct Model {
     operations: u64,
     fault: Option<(u64, Fault)>,
     halted: bool,
+    /// Syncs say that they were done, and were not.
+    lazy: bool,
     trace: Vec<Operation>,
 }
 
@@ -117,6 +119,7 @@ impl SimDisk {
             operations: 0,
             fault: None,
             halted: false,
+            lazy: false,
             trace: Vec::new(),
         })))
     }
@@ -140,6 +143,11 @@ impl SimDisk {
     /// Whether [`Fault::Halt`] has struck.
     pub fn halted(&self) -> bool {
         self.model().halted
+    }
+
+    /// Lets syncs succeed without any effect, as a cheating disk or a forgotten call would.
+    pub fn ignore_syncs(&self, ignore: bool) {
+        self.model().lazy = ignore;
     }
 
     /// Flips one bit of a file, behind the program's back.
@@ -375,6 +383,9 @@ impl Disk for SimDisk {
     fn sync_dir(&self) -> io::Result<()> {
         let mut model = self.model();
         model.operate(Operation::SyncDir)?;
+        if model.lazy {
+            return Ok(());
+        }
         model.durable_names = model.names.clone();
         model.renames.clear();
         Ok(())
@@ -441,6 +452,9 @@ impl File for SimFile {
         let mut model = self.disk.model();
         let name = model.files[self.id].name.clone();
         model.operate(Operation::Sync(name))?;
+        if model.lazy {
+            return Ok(());
+        }
         let file = &mut model.files[self.id];
         for (offset, bytes) in std::mem::take(&mut file.writes) {
             put(&mut file.durable, offset, &bytes);

@@ -1,0 +1,588 @@
+//! One history: several lives of a store on one disk, each ended by a crash.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tsugite_base::rng::SplitMix64;
+use tsugite_base::{Decision, Now, World};
+use tsugite_broker::{
+    ChangeVisibility, ChangeVisibilityEntry, Content, CreateQueue, CreateTopic, DeleteMessages, Lease,
+    Message, Publish, Receive, SendMessages, Subscribe,
+};
+use tsugite_engine::Failure;
+use tsugite_log::disk::sim::{Crash, Fault, Image, SimDisk};
+use tsugite_log::{Committer, Domains, Keeper, Log, OpenError, Options, Record};
+use tsugite_registry::InstanceName;
+
+use crate::machine::{Journal, Machine};
+use crate::notebook::{Known, Notebook};
+use crate::scene::{self, Hand, QUEUES, SIZES};
+
+/// A mistake to be found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bug {
+    /// None.
+    None,
+    /// Replies do not wait for the sync.
+    EarlyReplies,
+    /// The disk says that it synced, and did not.
+    LazySyncs,
+    /// A restarted store trusts what it reads without making it durable.
+    TrustingRestart,
+}
+
+/// What a history came to, if all went well.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Commands that were taken.
+    pub commands: u64,
+    /// Replies that were sent.
+    pub replies: u64,
+    /// Crashes.
+    pub crashes: u64,
+    /// Interrupted writes that were cut off.
+    pub torn: u64,
+    /// Restarts from a checkpoint.
+    pub checkpoints: u64,
+    /// Commands refused because the disk was full.
+    pub full: u64,
+    /// Hash of everything done to the disk and of what it holds at the end.
+    pub digest: u64,
+}
+
+/// A promise that was broken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The history.
+    pub seed: u64,
+    /// In its how manieth life.
+    pub life: u64,
+    /// What is wrong.
+    pub what: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Violation { seed, life, what } = self;
+        write!(
+            f,
+            "seed {seed}, life {life}: {what}; replay with TSUGITE_SIM_SEED={seed}"
+        )
+    }
+}
+
+impl std::error::Error for Violation {}
+
+/// A reply that waits for the disk.
+enum Reply {
+    Sent(Vec<Known>),
+    Received(String, Vec<Lease>),
+    Deleted(Known),
+    Put(String, u32),
+    Other,
+}
+
+/// A message that was received and may be deleted.
+struct Held {
+    queue: String,
+    handle: String,
+    message: Known,
+}
+
+/// A store while it runs.
+struct Life {
+    disk: SimDisk,
+    log: Log<Machine>,
+    committer: Committer<Machine>,
+    keeper: Keeper<Machine>,
+    /// Replies, in the order of their commands, with the positions that they wait for.
+    waiting: VecDeque<(u64, Reply)>,
+    /// A write failed: nothing moves any more.
+    dead: bool,
+}
+
+struct History {
+    rng: SplitMix64,
+    bug: Bug,
+    hand: Arc<Hand>,
+    world: World,
+    journal: Journal,
+    notebook: Notebook,
+    held: Vec<Held>,
+    /// From where to where the records of each decision lie: recovery must not stop between.
+    bounds: Vec<(u64, u64)>,
+    /// The highest position that a sent reply waited for.
+    acknowledged: u64,
+    /// What the scene needs was created and acknowledged.
+    furnished: bool,
+    numbers: u32,
+    outcome: Outcome,
+    digest: DefaultHasher,
+}
+
+/// Plays the history of `seed`.
+pub fn run(seed: u64, bug: Bug) -> Result<Outcome, Violation> {
+    let hand = Arc::<Hand>::default();
+    hand.advance(1_700_000_000_000);
+    let mut history = History {
+        rng: SplitMix64::new(seed),
+        bug,
+        world: scene::world(&hand, seed),
+        hand,
+        journal: Journal::default(),
+        notebook: Notebook::default(),
+        held: Vec::new(),
+        bounds: Vec::new(),
+        acknowledged: 0,
+        furnished: false,
+        numbers: 0,
+        outcome: Outcome::default(),
+        digest: DefaultHasher::new(),
+    };
+    let lives = 2 + history.rng.below(4);
+    let mut image = Image::new();
+    for life in 0..lives {
+        let last = life + 1 == lives;
+        image = history
+            .live(image, last)
+            .map_err(|what| Violation { seed, life, what })?;
+    }
+    image.hash(&mut history.digest);
+    history.outcome.digest = history.digest.finish();
+    Ok(history.outcome)
+}
+
+impl History {
+    /// One life, from a start to a crash; the last one ends by emptying all queues instead.
+    fn live(&mut self, image: Image, last: bool) -> Result<Image, String> {
+        let disk = SimDisk::new(self.rng.next_u64(), image);
+        if !last {
+            self.set_trap(&disk);
+        }
+        if self.bug == Bug::LazySyncs {
+            disk.ignore_syncs(true);
+        }
+        let mut image = None;
+        match self.open(&disk)? {
+            None if last => return Err("the store does not open on a sound disk".into()),
+            None => {}
+            Some(mut life) => {
+                let steps = 5 + self.rng.below(60);
+                for _ in 0..steps {
+                    self.step(&mut life)?;
+                    if life.dead {
+                        break;
+                    }
+                }
+                if last {
+                    self.empty(&mut life)?;
+                    image = Some(disk.image());
+                }
+            }
+        }
+        disk.trace().hash(&mut self.digest);
+        self.outcome.crashes += 1;
+        self.notebook.crashed();
+        self.held.clear();
+        if self.rng.below(8) == 0 {
+            self.hand.set_back(self.rng.below(5_000));
+        }
+        let crash = if self.rng.below(4) == 0 {
+            Crash::Process
+        } else {
+            Crash::Power
+        };
+        Ok(image.unwrap_or_else(|| disk.crash(crash)))
+    }
+
+    /// What goes wrong in this life, beside its end.
+    fn set_trap(&mut self, disk: &SimDisk) {
+        match self.rng.below(8) {
+            0..3 => disk.fail(self.rng.below(60), Fault::Halt),
+            3 => disk.fail(self.rng.below(80), Fault::Error),
+            4 => {
+                let used: u64 = disk.image().values().map(|bytes| bytes.len() as u64).sum();
+                disk.set_capacity(used.max(9 * 1024) + self.rng.below(24 * 1024));
+            }
+            _ => {}
+        }
+    }
+
+    /// Opens the store and judges what was recovered; `None` if the disk failed meanwhile.
+    fn open(&mut self, disk: &SimDisk) -> Result<Option<Life>, String> {
+        let options = Options {
+            sizes: SIZES,
+            checkpoint_interval: Duration::from_secs(20),
+            ..Options::new(self.world.clone(), self.journal.clone())
+        };
+        if self.bug == Bug::TrustingRestart {
+            disk.ignore_syncs(true);
+        }
+        let (log, committer, keeper, recovery) = match Log::<Machine>::open(&options, Arc::new(disk.clone())) {
+            Ok(opened) => opened,
+            Err(OpenError::Io { .. }) => return Ok(None),
+            Err(other) => return Err(format!("refused after a mere crash: {other}")),
+        };
+        disk.ignore_syncs(self.bug == Bug::LazySyncs);
+        self.outcome.torn += u64::from(recovery.torn.is_some());
+        self.outcome.checkpoints += u64::from(recovery.checkpoint.is_some());
+        if recovery.end < self.acknowledged {
+            return Err(format!(
+                "acknowledged up to {:#x}, recovered up to {:#x}",
+                self.acknowledged, recovery.end
+            ));
+        }
+        if let Some((from, to)) = self
+            .bounds
+            .iter()
+            .find(|(from, to)| *from < recovery.end && recovery.end < *to)
+        {
+            return Err(format!("half of the command at {from:#x}..{to:#x} was recovered"));
+        }
+        self.journal.cut(recovery.end);
+        self.bounds.retain(|(_, to)| *to <= recovery.end);
+        let expected = self
+            .journal
+            .replayed(self.world.now())
+            .map_err(|e| e.to_string())?;
+        let mut found = Vec::new();
+        log.peek(|machine, _| tsugite_log::State::snapshot(machine, &mut found));
+        if found != expected {
+            return Err("the recovered state is not that of its records".into());
+        }
+        // What is shown from now on must stay.
+        self.acknowledged = recovery.end;
+        let instances: Vec<String> = self.notebook.instances().cloned().collect();
+        for instance in instances {
+            let version = log.peek(|machine, _| version(&machine.domains, &instance));
+            self.notebook.found(&instance, version)?;
+        }
+        Ok(Some(Life {
+            disk: disk.clone(),
+            log,
+            committer,
+            keeper,
+            waiting: VecDeque::new(),
+            dead: false,
+        }))
+    }
+
+    /// Something happens.
+    fn step(&mut self, life: &mut Life) -> Result<(), String> {
+        match self.rng.below(16) {
+            0..10 => self.command(life),
+            10..14 => life.dead |= life.committer.step().is_err(),
+            14 => life.dead |= life.keeper.step().is_err(),
+            _ => {
+                self.hand.advance(self.rng.below(20_000));
+                if self.rng.below(8) == 0 {
+                    life.disk.set_capacity(u64::MAX);
+                }
+            }
+        }
+        self.replies(life)
+    }
+
+    /// Sends the replies that may be sent.
+    fn replies(&mut self, life: &mut Life) -> Result<(), String> {
+        let mut held_back = VecDeque::new();
+        while let Some((wait, reply)) = life.waiting.pop_front() {
+            if wait > life.log.synced() && self.bug != Bug::EarlyReplies {
+                held_back.push_back((wait, reply));
+                continue;
+            }
+            self.acknowledged = self.acknowledged.max(wait);
+            self.outcome.replies += 1;
+            match reply {
+                Reply::Sent(messages) => messages.iter().for_each(|m| self.notebook.sent(m)),
+                Reply::Deleted(message) => self.notebook.deleted(&message),
+                Reply::Put(instance, version) => self.notebook.put(&instance, version),
+                Reply::Received(queue, leases) => self.received(life, &queue, leases)?,
+                Reply::Other => {}
+            }
+        }
+        life.waiting = held_back;
+        Ok(())
+    }
+
+    /// A client reads what it was given.
+    fn received(&mut self, life: &Life, queue: &str, leases: Vec<Lease>) -> Result<(), String> {
+        for lease in leases {
+            let mut places = vec![lease.payload];
+            places.extend(lease.delivery);
+            let bytes = match life.log.fetch_blocking(&places) {
+                Ok(bytes) => bytes,
+                // The disk is gone, or the message was deleted and its segment with it while the reply waited.
+                Err(_) => continue,
+            };
+            let handle = lease.handle.clone();
+            let message = Message::read(lease, &bytes[0], bytes.get(1).map(|b| &b[..]));
+            let message = message.map_err(|e| format!("a message of {queue} cannot be read: {e}"))?;
+            let Content::Plain { body, .. } = message.content else {
+                return Err("an envelope on a raw subscription".into());
+            };
+            let source = message
+                .dead_letter_source
+                .as_deref()
+                .and_then(|arn| arn.rsplit(':').next());
+            let known = (source.unwrap_or(queue).to_owned(), body);
+            self.notebook.seen(&known)?;
+            self.held.push(Held {
+                queue: queue.to_owned(),
+                handle,
+                message: known,
+            });
+        }
+        Ok(())
+    }
+
+    /// A client gives a command.
+    fn command(&mut self, life: &mut Life) {
+        if !self.furnished {
+            return self.furnish(life);
+        }
+        let queue = QUEUES[self.rng.below(2) as usize];
+        match self.rng.below(20) {
+            0..6 => self.send(life, queue),
+            6..8 => self.publish(life),
+            8..13 => {
+                let queue = QUEUES[self.rng.below(3) as usize];
+                self.receive(life, queue);
+            }
+            13..16 => self.delete(life),
+            16 => self.change_visibility(life),
+            _ => self.register(life),
+        }
+    }
+
+    /// Gives a command to the store. `None`: there is no room now; a refusal changes nothing.
+    fn give<Rec: Into<Record>, R, E>(
+        &mut self,
+        life: &Life,
+        decide: impl FnOnce(&Domains, Now) -> Result<Decision<Rec, R>, E>,
+    ) -> Option<(R, u64)> {
+        let before = self.journal.len();
+        let mut decide = Some(|machine: &Machine, now| decide(&machine.domains, now));
+        match life.log.attempt(&mut decide)? {
+            Ok(done) => {
+                self.outcome.commands += 1;
+                self.bounds.extend(self.journal.span(before));
+                Some(done)
+            }
+            Err(Failure::Unavailable(_)) => {
+                self.outcome.full += 1;
+                None
+            }
+            Err(Failure::Refused(_)) => None,
+        }
+    }
+
+    /// Creates queues, topic and subscriptions, as a deployment does at each start until it succeeded.
+    fn furnish(&mut self, life: &mut Life) {
+        let mut done = Vec::new();
+        for name in QUEUES.iter().rev() {
+            let command = CreateQueue {
+                queue: scene::queue(name),
+                attributes: scene::attributes(name),
+            };
+            done.push(
+                self.give(life, |d, now| d.broker.create_queue(command, now))
+                    .map(|(_, wait)| wait),
+            );
+        }
+        let command = CreateTopic {
+            topic: scene::topic(),
+            attributes: Vec::new(),
+        };
+        done.push(
+            self.give(life, |d, now| d.broker.create_topic(command, now))
+                .map(|(_, wait)| wait),
+        );
+        for name in &QUEUES[..2] {
+            let command = Subscribe {
+                topic: scene::topic(),
+                id: self.world.uuid(),
+                protocol: "sqs".into(),
+                endpoint: scene::queue(name).arn().to_string(),
+                attributes: vec![("RawMessageDelivery".into(), "true".into())],
+            };
+            done.push(
+                self.give(life, |d, now| d.broker.subscribe(command, now))
+                    .map(|(_, wait)| wait),
+            );
+        }
+        life.dead |= life.committer.step().is_err();
+        let synced = life.log.synced();
+        self.furnished = done.iter().all(|wait| wait.is_some_and(|wait| wait <= synced));
+    }
+
+    /// A text that no other message has.
+    fn text(&mut self) -> String {
+        self.numbers += 1;
+        let padding = [0, 10, 100, 400][self.rng.below(4) as usize];
+        format!(
+            "{}{}",
+            self.numbers,
+            ".".repeat(self.rng.below(padding + 1) as usize)
+        )
+    }
+
+    fn send(&mut self, life: &mut Life, queue: &str) {
+        let texts: Vec<String> = (0..=self.rng.below(3)).map(|_| self.text()).collect();
+        let delay = [0, 0, 0, 5][self.rng.below(4) as usize];
+        let entries = texts
+            .iter()
+            .map(|text| scene::entry(&self.world, text.clone(), delay));
+        let command = SendMessages {
+            queue: scene::queue(queue),
+            sender: "sim".into(),
+            entries: entries.collect(),
+        };
+        let messages: Vec<Known> = texts.into_iter().map(|text| (queue.to_owned(), text)).collect();
+        if let Some((_, wait)) = self.give(life, |d, now| d.broker.send(command, now)) {
+            messages.iter().for_each(|m| self.notebook.sending(m.clone()));
+            life.waiting.push_back((wait, Reply::Sent(messages)));
+        }
+    }
+
+    fn publish(&mut self, life: &mut Life) {
+        let text = self.text();
+        let command = Publish {
+            topic: scene::topic(),
+            id: self.world.uuid(),
+            sender: "sim".into(),
+            message: text.clone(),
+            ..Publish::default()
+        };
+        if let Some((_, wait)) = self.give(life, |d, now| d.broker.publish(&command, now)) {
+            let messages: Vec<Known> = QUEUES[..2]
+                .iter()
+                .map(|q| ((*q).to_owned(), text.clone()))
+                .collect();
+            messages.iter().for_each(|m| self.notebook.sending(m.clone()));
+            life.waiting.push_back((wait, Reply::Sent(messages)));
+        }
+    }
+
+    fn receive(&mut self, life: &mut Life, queue: &str) -> bool {
+        let command = Receive {
+            queue: scene::queue(queue),
+            max: Some(1 + self.rng.below(10) as i64),
+            visibility: Some([0, 2, 10, 60][self.rng.below(4) as usize]),
+            wait: None,
+        };
+        let Some((reply, wait)) = self.give(life, |d, now| d.broker.receive(&command, now)) else {
+            return false;
+        };
+        let some = !reply.leases.is_empty() || reply.again;
+        life.waiting
+            .push_back((wait, Reply::Received(queue.to_owned(), reply.leases)));
+        some
+    }
+
+    fn delete(&mut self, life: &mut Life) {
+        if self.held.is_empty() {
+            return;
+        }
+        let at = self.rng.below(self.held.len() as u64) as usize;
+        let held = self.held.swap_remove(at);
+        self.delete_held(life, held);
+    }
+
+    fn delete_held(&mut self, life: &mut Life, held: Held) {
+        let command = DeleteMessages {
+            queue: scene::queue(&held.queue),
+            handles: vec![held.handle],
+        };
+        let before = self.journal.len();
+        if let Some((_, wait)) = self.give(life, |d, now| d.broker.delete(&command, now)) {
+            // A handle that is no longer the latest deletes nothing and is answered alike.
+            if self.journal.len() > before {
+                self.notebook.deleting(&held.message);
+                life.waiting.push_back((wait, Reply::Deleted(held.message)));
+            }
+        }
+    }
+
+    fn change_visibility(&mut self, life: &mut Life) {
+        let Some(held) = self.held.last() else { return };
+        let command = ChangeVisibility {
+            queue: scene::queue(&held.queue),
+            entries: vec![ChangeVisibilityEntry {
+                handle: held.handle.clone(),
+                timeout: [0, 30][self.rng.below(2) as usize],
+            }],
+        };
+        if let Some((_, wait)) = self.give(life, |d, now| d.broker.change_visibility(&command, now)) {
+            life.waiting.push_back((wait, Reply::Other));
+        }
+    }
+
+    fn register(&mut self, life: &mut Life) {
+        let instance = ["a", "b", "c"][self.rng.below(3) as usize];
+        if self.rng.below(3) == 0 {
+            let command = InstanceName {
+                namespace: "internal".into(),
+                service: "kitchen".into(),
+                instance: instance.into(),
+            };
+            if let Some((_, wait)) = self.give(life, |d, now| d.registry.delete_instance(&command, now)) {
+                self.notebook.putting(instance, 0);
+                life.waiting.push_back((wait, Reply::Put(instance.into(), 0)));
+            }
+            return;
+        }
+        self.numbers += 1;
+        let version = self.numbers;
+        let command = scene::put(&self.world, instance, version);
+        if let Some((_, wait)) = self.give(life, |d, now| d.registry.put_instance(command, now)) {
+            self.notebook.putting(instance, version);
+            life.waiting
+                .push_back((wait, Reply::Put(instance.into(), version)));
+        }
+    }
+
+    /// Receives and deletes everything: what was acknowledged must come.
+    fn empty(&mut self, life: &mut Life) -> Result<(), String> {
+        let mut idle = 0;
+        while idle < 3 {
+            self.hand.advance(61_000);
+            let mut some = !self.furnished;
+            if some {
+                self.furnish(life);
+            }
+            for queue in QUEUES {
+                some |= self.receive(life, queue);
+                self.settle(life)?;
+                for held in std::mem::take(&mut self.held) {
+                    self.delete_held(life, held);
+                    self.settle(life)?;
+                }
+            }
+            idle = if some { 0 } else { idle + 1 };
+        }
+        match self.notebook.lost() {
+            Some(message) => Err(format!("{message:?} was acknowledged and is lost")),
+            None => Ok(()),
+        }
+    }
+
+    fn settle(&mut self, life: &mut Life) -> Result<(), String> {
+        while life.committer.step().map_err(|e| e.to_string())? {}
+        life.keeper.step().map_err(|e| e.to_string())?;
+        self.replies(life)
+    }
+}
+
+/// The version of an instance; 0 if it is not registered.
+fn version(domains: &Domains, instance: &str) -> u32 {
+    let Ok((_, instances)) = domains.registry.show_service("internal", "kitchen") else {
+        return 0;
+    };
+    let found = instances.iter().find(|i| &*i.id == instance);
+    let version = found.and_then(|i| i.attributes.get("version")?.parse().ok());
+    version.unwrap_or(0)
+}

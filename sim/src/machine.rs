@@ -1,0 +1,106 @@
+//! The product's machines with a journal: what was applied, and where it lies.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tsugite_base::codec::Malformed;
+use tsugite_base::{Now, Place};
+use tsugite_log::{Domains, Record, Settings, State};
+
+/// Records in the order in which they were applied. It stands outside the store and survives its crashes.
+#[derive(Clone, Default)]
+pub(crate) struct Journal(Arc<Mutex<Vec<(Record, Place)>>>);
+
+impl Journal {
+    fn with<R>(&self, f: impl FnOnce(&mut Vec<(Record, Place)>) -> R) -> R {
+        f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.with(|entries| entries.len())
+    }
+
+    /// From where to where the records from number `first` on lie.
+    pub(crate) fn span(&self, first: usize) -> Option<(u64, u64)> {
+        self.with(|entries| Some((entries.get(first)?.1.lsn, entries.last()?.1.end())))
+    }
+
+    /// Forgets what lies at or above `end`: it never happened.
+    pub(crate) fn cut(&self, end: u64) {
+        self.with(|entries| entries.retain(|(_, place)| place.lsn < end));
+    }
+
+    /// The snapshot of machines that saw exactly these records, and then a start at `now`.
+    pub(crate) fn replayed(&self, now: Now) -> Result<Vec<u8>, Malformed> {
+        let mut domains = Domains::restore(&Settings::default(), None, now)?;
+        self.with(|entries| {
+            for (record, place) in entries {
+                domains.apply(record.clone(), *place);
+            }
+        });
+        domains.recovered(now);
+        let mut out = Vec::new();
+        domains.snapshot(&mut out);
+        Ok(out)
+    }
+}
+
+/// The machines as the log drives them.
+pub(crate) struct Machine {
+    pub(crate) domains: Domains,
+    journal: Journal,
+    /// Not while the log replays.
+    writing: bool,
+}
+
+impl State for Machine {
+    type Settings = Journal;
+    type Record = Record;
+
+    fn restore(journal: &Journal, snapshot: Option<&[u8]>, now: Now) -> Result<Machine, Malformed> {
+        Ok(Machine {
+            domains: Domains::restore(&Settings::default(), snapshot, now)?,
+            journal: journal.clone(),
+            writing: false,
+        })
+    }
+
+    fn snapshot(&self, out: &mut Vec<u8>) {
+        self.domains.snapshot(out);
+    }
+
+    fn encode(record: &Record, out: &mut Vec<u8>) {
+        Domains::encode(record, out);
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Record, Malformed> {
+        Domains::decode(bytes)
+    }
+
+    fn apply(&mut self, record: Record, place: Place) {
+        if self.writing {
+            self.journal.with(|entries| entries.push((record.clone(), place)));
+        }
+        self.domains.apply(record, place);
+    }
+
+    fn oldest_needed(&self) -> Option<u64> {
+        self.domains.oldest_needed()
+    }
+
+    fn grows(record: &Record) -> bool {
+        Domains::grows(record)
+    }
+
+    fn recovered(&mut self, now: Now) {
+        self.domains.recovered(now);
+        self.writing = true;
+    }
+
+    fn advance(&mut self, now: Now) {
+        self.domains.advance(now);
+    }
+
+    fn settle(&mut self) {
+        self.domains.broker.take_news();
+    }
+}
