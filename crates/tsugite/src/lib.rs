@@ -8,6 +8,7 @@ pub mod aws;
 pub mod cli;
 pub mod cloudmap;
 pub mod config;
+pub mod demo;
 pub mod dns;
 pub mod feed;
 pub mod health;

@@ -328,7 +328,7 @@ fn hostile_heads_and_bodies_are_bounded() {
         .status,
         431
     );
-    let long = "x".repeat(100_000);
+    let long = "x".repeat(300_000);
     assert_eq!(
         raw(
             admin,

@@ -239,7 +239,7 @@ fn a_stop_lets_calls_under_way_finish() {
     let mut stream = TcpStream::connect(running.address("admin")).unwrap();
     stream
         .write_all(
-            b"PUT /v1/instances/internal/orders/1 HTTP/1.1\r\nhost: localhost\r\ncontent-length: 37\r\n\r\n",
+            b"PUT /v1/instances/internal/orders/1 HTTP/1.1\r\nhost: localhost\r\ncontent-length: 38\r\n\r\n",
         )
         .unwrap();
     // The server must have begun with the request before the signal: it answers this one on the way.

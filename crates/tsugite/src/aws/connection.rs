@@ -6,10 +6,12 @@
 use std::cell::Cell;
 use std::convert::Infallible;
 use std::future::Future;
+use std::io::{ErrorKind, IoSlice};
+use std::net::Shutdown;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,6 +21,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -35,8 +38,27 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Answers one request.
 pub(super) trait Service: 'static {
-    /// The answer; dropped unfinished when the peer goes away.
-    fn call(self: Arc<Self>, request: Request<Incoming>) -> impl Future<Output = Response<Full<Bytes>>>;
+    /// The answer to a request of `peer`.
+    fn call(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        peer: Peer,
+    ) -> impl Future<Output = Response<Full<Bytes>>>;
+}
+
+/// The other end of a connection.
+#[derive(Clone)]
+pub(super) struct Peer(Rc<TcpStream>);
+
+impl Peer {
+    /// Completes when the peer has closed its sending side. Most of those are gone altogether, and TCP does not tell
+    /// the rest from them, so nobody should wait on their behalf. Never completes once the peer has sent more.
+    pub(super) async fn gone(&self) {
+        match self.0.peek(&mut [0]).await {
+            Ok(0) | Err(_) => {}
+            Ok(_) => std::future::pending().await,
+        }
+    }
 }
 
 /// Accepts connections until `stop` turns true, then lets the requests under way finish. Must run inside a
@@ -71,6 +93,8 @@ async fn serve<S: Service>(stream: TcpStream, service: Arc<S>, mut stop: watch::
     // A failure only means a peer that waits 40 ms longer.
     let _ = stream.set_nodelay(true);
     let phase = Rc::new(Cell::new(Phase::Head(Instant::now())));
+    let stream = Rc::new(stream);
+    let peer = Peer(stream.clone());
     let io = TokioIo::new(Watched {
         stream,
         phase: phase.clone(),
@@ -78,7 +102,8 @@ async fn serve<S: Service>(stream: TcpStream, service: Arc<S>, mut stop: watch::
     let phase_of_calls = phase.clone();
     let calls = service_fn(move |request| {
         phase_of_calls.set(Phase::Busy);
-        let (answer, phase) = (service.clone().call(request), phase_of_calls.clone());
+        let answer = service.clone().call(request, peer.clone());
+        let phase = phase_of_calls.clone();
         async move {
             let response = answer.await;
             phase.set(Phase::Idle(Instant::now()));
@@ -87,7 +112,8 @@ async fn serve<S: Service>(stream: TcpStream, service: Arc<S>, mut stop: watch::
     });
     let mut connection = pin!(
         http1::Builder::new()
-            .half_close(false)
+            // Who stops sending may still be reading: short requests are answered, long polls watch their peer.
+            .half_close(true)
             .header_read_timeout(None)
             .max_headers(limits::HEADERS)
             .max_buf_size(limits::HEADER_BYTES)
@@ -169,52 +195,68 @@ impl Future for Watchdog {
 
 /// The stream, noting when a head begins to arrive.
 struct Watched {
-    stream: TcpStream,
+    stream: Rc<TcpStream>,
     phase: Rc<Cell<Phase>>,
+}
+
+impl Watched {
+    /// Tries `operation` until the socket is not ready for it. Reading, writing and watching a peer all happen in the
+    /// connection's one task, so they share its waker.
+    fn attempt<T>(
+        &self,
+        cx: &mut Context<'_>,
+        ready: impl Fn(&TcpStream, &mut Context<'_>) -> Poll<std::io::Result<()>>,
+        mut operation: impl FnMut(&TcpStream) -> std::io::Result<T>,
+    ) -> Poll<std::io::Result<T>> {
+        loop {
+            ready!(ready(&self.stream, cx))?;
+            match operation(&self.stream) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                done => return Poll::Ready(done),
+            }
+        }
+    }
 }
 
 impl AsyncRead for Watched {
     fn poll_read(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<std::io::Result<()>> {
-        let before = buf.filled().len();
-        let result = Pin::new(&mut self.stream).poll_read(cx, buf);
-        if let (Phase::Idle(_), true) = (self.phase.get(), buf.filled().len() > before) {
+        let read = ready!(self.attempt(cx, TcpStream::poll_read_ready, |stream| stream.try_read_buf(buf)))?;
+        if let (Phase::Idle(_), true) = (self.phase.get(), read > 0) {
             self.phase.set(Phase::Head(Instant::now()));
         }
-        result
+        Poll::Ready(Ok(()))
     }
 }
 
 impl AsyncWrite for Watched {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<std::io::Result<usize>> {
+        self.attempt(cx, TcpStream::poll_write_ready, |stream| stream.try_write(buf))
     }
 
     fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        bufs: &[std::io::IoSlice<'_>],
+        bufs: &[IoSlice<'_>],
     ) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        self.attempt(cx, TcpStream::poll_write_ready, |stream| {
+            stream.try_write_vectored(bufs)
+        })
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(SockRef::from(&*self.stream).shutdown(Shutdown::Write))
     }
 }
 

@@ -14,6 +14,7 @@ use tsugite_base::names::Scope;
 use tsugite_base::{Uuid, World};
 use tsugite_engine::{Messaging, RegistryStore};
 
+use super::connection::Peer;
 use super::guard::{self, Guard};
 use super::metrics::{ActionMetrics, Metrics};
 use super::reply::{self, Protocol};
@@ -83,7 +84,7 @@ struct Served<S> {
 }
 
 impl<S: Messaging + RegistryStore> connection::Service for Served<S> {
-    async fn call(self: Arc<Self>, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn call(self: Arc<Self>, request: Request<Incoming>, peer: Peer) -> Response<Full<Bytes>> {
         let door = &self.door;
         let started = door.world.mono();
         let request_id = door.world.uuid();
@@ -93,7 +94,7 @@ impl<S: Messaging + RegistryStore> connection::Service for Served<S> {
             .get("x-amz-target")
             .map(|target| target.to_str().unwrap_or("(not text)"));
         let answered = match target {
-            Some(target) => self.json(&head, target, body, request_id).await,
+            Some(target) => self.json(&head, target, (body, &peer), request_id).await,
             None => self.query(&head, body, request_id).await,
         };
         let response = reply::response(answered.protocol, request_id, answered.outcome);
@@ -115,7 +116,7 @@ struct Answered {
 
 impl<S: Messaging + RegistryStore> Served<S> {
     /// Answers a request of AWS JSON: `X-Amz-Target: <service>.<action>`.
-    async fn json(&self, head: &request::Parts, target: &str, body: Incoming, id: Uuid) -> Answered {
+    async fn json(&self, head: &request::Parts, target: &str, body: (Incoming, &Peer), id: Uuid) -> Answered {
         let (prefix, action) = target.split_once('.').unwrap_or(("", target));
         let (service, dialect) = match prefix {
             "AmazonSQS" => ("sqs", Dialect::SQS),
@@ -134,7 +135,7 @@ impl<S: Messaging + RegistryStore> Served<S> {
         &self,
         head: &request::Parts,
         (service, target, action): (&str, &str, &str),
-        body: Incoming,
+        (body, peer): (Incoming, &Peer),
         id: Uuid,
     ) -> Result<Vec<u8>, AwsError> {
         self.door.guard.check(&head.uri, &head.headers)?;
@@ -149,7 +150,8 @@ impl<S: Messaging + RegistryStore> Served<S> {
                     store: &self.door.store,
                     world: &self.door.world,
                     context: &context,
-                    stop: self.stop.clone(),
+                    stop: &self.stop,
+                    peer,
                     fields: Fields::parse(&body)?,
                 };
                 sqs::handle(action, call).await

@@ -188,6 +188,36 @@ fn a_vanished_waiter_takes_no_lease() {
 }
 
 #[test]
+fn who_stops_sending_is_still_answered() {
+    let served = Served::start();
+    served.sqs("CreateQueue", r#"{"QueueName":"q"}"#);
+    for (action, body) in [
+        ("SendMessage", r#"{"QueueUrl":"q","MessageBody":"x"}"#),
+        ("PurgeQueue", r#"{"QueueUrl":"q"}"#),
+        // A long poll ends at once: most who look like this are gone.
+        ("ReceiveMessage", r#"{"QueueUrl":"q","WaitTimeSeconds":20}"#),
+    ] {
+        let mut stream = served.connect();
+        stream.write_all(&request(action, body, "")).unwrap();
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{action}: {answer}");
+    }
+    let mut stream = served.connect();
+    stream
+        .write_all(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nhalf")
+        .unwrap();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(
+        answer.starts_with("HTTP/1.1 400 ") && answer.contains("IncompleteBody"),
+        "{answer}"
+    );
+}
+
+#[test]
 fn stopping_ends_long_polls_with_an_empty_answer() {
     let mut served = Served::start();
     served.sqs("CreateQueue", r#"{"QueueName":"q"}"#);

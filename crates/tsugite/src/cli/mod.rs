@@ -4,7 +4,7 @@ mod admin;
 mod client;
 mod data;
 mod table;
-mod up;
+pub(crate) mod up;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -167,7 +167,7 @@ pub(crate) enum Failed {
 pub fn run(cli: Cli) -> ExitCode {
     let outcome = match cli.command {
         Command::Up(up) => up::up(&up),
-        Command::Demo(demo) => demo_command(&demo),
+        Command::Demo(demo) => crate::demo::demo(demo.keep),
         Command::Check(check) => check_command(&check),
         Command::Schema => out(&schema::text()),
         Command::Circuits(command) => command.run(),
@@ -182,10 +182,6 @@ pub fn run(cli: Cli) -> ExitCode {
         Err(Failed::Failure(text)) => complain(&text, 1),
         Err(Failed::Usage(text)) => complain(&text, 2),
     }
-}
-
-fn demo_command(_demo: &Demo) -> Result<(), Failed> {
-    Err(Failed::Usage("the demo is not supported yet".into()))
 }
 
 fn check_command(check: &Check) -> Result<(), Failed> {

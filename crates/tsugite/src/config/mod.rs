@@ -185,7 +185,7 @@ impl Config {
             ("workers", a.workers != b.workers),
             ("log.format", a.log.format != b.log.format),
             ("aws", a.aws != b.aws),
-            ("dns", a.dns != b.dns),
+            ("dns.ttl", a.dns.ttl != b.dns.ttl),
         ]
         .into_iter()
         .filter_map(|(key, differs)| differs.then_some(key))
@@ -208,7 +208,10 @@ impl Config {
                 format: old.log.format,
             },
             aws: old.aws,
-            dns: old.dns,
+            dns: Dns {
+                ttl: old.dns.ttl,
+                max_answers: new.dns.max_answers,
+            },
             ..new.clone()
         }
     }

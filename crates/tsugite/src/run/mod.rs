@@ -22,6 +22,8 @@ use tsugite_gateway::Shared;
 use crate::admin::{self, Admin, Store};
 use crate::aws::{self, AwsDoor};
 use crate::config::Config;
+use crate::feed::Feed;
+use crate::{dns, health};
 
 use self::workers::Worker;
 
@@ -100,7 +102,7 @@ pub async fn run<S: Store>(
     let program = Program::new(store, world, first.clone(), addresses);
     let (accept, accepting) = watch::channel(false);
     let mut tasks = JoinSet::new();
-    program.spawn_control(&mut tasks, &accepting);
+    program.spawn_control(&mut tasks).await;
     let mut doors = JoinSet::new();
     let workers = program
         .open_doors(listeners, &mut doors, &accepting, &stop)
@@ -141,6 +143,8 @@ struct Program<S> {
     admin: Arc<Admin<S>>,
     /// The configuration in force.
     applied: watch::Sender<Arc<Config>>,
+    /// Its `dns.max_answers`.
+    max_answers: watch::Sender<usize>,
 }
 
 impl<S: Store> Program<S> {
@@ -172,16 +176,21 @@ impl<S: Store> Program<S> {
             gateway,
             aws,
             admin: Arc::new(admin),
+            max_answers: watch::Sender::new(config.dns.max_answers),
             applied,
         }
     }
 
-    /// What runs beside the doors until the program ends.
-    fn spawn_control(&self, tasks: &mut JoinSet<()>, accepting: &watch::Receiver<bool>) {
+    /// What runs beside the doors as long as the program; returns once the gateway knows what is registered.
+    async fn spawn_control(&self, tasks: &mut JoinSet<()>) {
         tasks.spawn(tsugite_gateway::control(
             self.gateway.clone(),
-            quiet(accepting.clone()),
+            std::future::pending(),
         ));
+        let mut feed = Feed::new(self.store.clone(), self.gateway.clone(), self.applied.subscribe());
+        feed.update().await;
+        tasks.spawn(feed.run());
+        tasks.spawn(health::run(self.store.clone(), self.world.clone()));
     }
 
     /// Opens every door; returns once all of them serve.
@@ -200,6 +209,20 @@ impl<S: Store> Program<S> {
             doors.spawn(admin::serve(
                 listen(listener)?,
                 self.admin.clone(),
+                accepting.clone(),
+            ));
+        }
+        if let Some((udp, tcp)) = listeners.dns {
+            let udp = tokio::net::UdpSocket::from_std(udp)
+                .map_err(|error| RunError::Io("the DNS port cannot be served", error))?;
+            let (store, world) = (self.store.clone(), self.world.clone());
+            let max_answers = self.max_answers.subscribe();
+            doors.spawn(dns::serve(
+                udp,
+                listen(tcp)?,
+                store,
+                world,
+                max_answers,
                 accepting.clone(),
             ));
         }
@@ -253,6 +276,7 @@ impl<S: Store> Program<S> {
         }
         let in_force = Arc::new(old.with_changes_of(&new));
         self.admin.reload(&in_force);
+        self.max_answers.send_replace(in_force.dns.max_answers);
         self.applied.send_replace(in_force);
         tracing::info!("the new configuration is in force");
     }

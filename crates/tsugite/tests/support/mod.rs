@@ -1,5 +1,6 @@
 //! The program as a process: started on free ports, asked over sockets, stopped by signals.
 #![allow(dead_code, reason = "each test file uses its part")]
+#![allow(unreachable_pub, reason = "shared by test files, each a crate of its own")]
 
 use std::fs;
 use std::io::{Read, Write};

@@ -17,6 +17,8 @@ use tsugite_engine::Messaging;
 
 use errors::IntoAws as _;
 
+use super::connection::Peer;
+
 pub(super) use errors::unavailable;
 pub(super) use url::is_queue_path;
 
@@ -45,7 +47,9 @@ pub(super) struct Call<'a, M> {
     /// Who asks.
     pub context: &'a Context,
     /// Turns true when the server stops: long polls end.
-    pub stop: watch::Receiver<bool>,
+    pub stop: &'a watch::Receiver<bool>,
+    /// Who waits for the answer.
+    pub peer: &'a Peer,
     /// The parameters.
     pub fields: Fields<'a>,
 }

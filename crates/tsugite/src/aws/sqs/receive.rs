@@ -68,8 +68,9 @@ pub(super) async fn receive<M: Messaging>(call: Call<'_, M>) -> Result<Vec<u8>, 
     let messages = tokio::select! {
         biased;
         received = call.store.receive(command) => received.map_err(|error| error.into_aws())?,
-        // The server stops: whoever still waits gets the empty answer of a poll that ran out.
+        // The server stops, or the peer is gone: the answer is that of a poll that ran out, and no lease is taken.
         _ = stop.wait_for(|stop| *stop) => Vec::new(),
+        () = call.peer.gone() => Vec::new(),
     };
     Ok(answer(&messages, &filter, &call.context.base_url))
 }
