@@ -113,7 +113,7 @@ mod tests {
         };
         let bytes = details.encode();
         let mut fields = Fields::new(&bytes);
-        assert!(matches!(fields.next(), Ok(Some((3, Value::Bytes(_))))));
-        assert_eq!(fields.next(), Ok(None));
+        assert!(matches!(fields.next_field(), Ok(Some((3, Value::Bytes(_))))));
+        assert_eq!(fields.next_field(), Ok(None));
     }
 }

@@ -40,7 +40,7 @@ pub fn decode_request(message: &[u8]) -> Result<&str, Malformed> {
     };
     let mut service = "";
     let mut fields = Fields::new(message);
-    while let Some((field, value)) = fields.next()? {
+    while let Some((field, value)) = fields.next_field()? {
         if field == 1 {
             let Value::Bytes(bytes) = value else {
                 return Err(malformed);
@@ -65,7 +65,7 @@ pub fn encode_response(status: Serving) -> Vec<u8> {
 pub fn decode_response(message: &[u8]) -> Result<Serving, Malformed> {
     let mut status = Serving::Unknown;
     let mut fields = Fields::new(message);
-    while let Some((field, value)) = fields.next()? {
+    while let Some((field, value)) = fields.next_field()? {
         if field == 1 {
             status = match value {
                 Value::Varint(1) => Serving::Serving,

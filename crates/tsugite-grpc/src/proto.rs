@@ -62,7 +62,7 @@ impl<'a> Fields<'a> {
     ///
     /// # Errors
     /// The bytes are not a message.
-    pub fn next(&mut self) -> Result<Option<(u32, Value<'a>)>, Malformed> {
+    pub fn next_field(&mut self) -> Result<Option<(u32, Value<'a>)>, Malformed> {
         if self.rest.is_empty() {
             return Ok(None);
         }
@@ -130,16 +130,16 @@ mod tests {
             put_number(&mut message, field, number);
             put_bytes(&mut message, field, &bytes);
             let mut fields = Fields::new(&message);
-            prop_assert_eq!(fields.next(), Ok(Some((field, Value::Varint(number)))));
-            prop_assert_eq!(fields.next(), Ok(Some((field, Value::Bytes(&bytes)))));
-            prop_assert_eq!(fields.next(), Ok(None));
+            prop_assert_eq!(fields.next_field(), Ok(Some((field, Value::Varint(number)))));
+            prop_assert_eq!(fields.next_field(), Ok(Some((field, Value::Bytes(&bytes)))));
+            prop_assert_eq!(fields.next_field(), Ok(None));
         }
 
         #[test]
         fn garbage_ends(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
             let mut fields = Fields::new(&bytes);
             let mut seen = 0;
-            while let Ok(Some(_)) = fields.next() {
+            while let Ok(Some(_)) = fields.next_field() {
                 seen += 1;
             }
             prop_assert!(seen <= bytes.len());
@@ -156,7 +156,7 @@ mod tests {
             &[0xff; 11],
             &[0x0d, 1, 2, 3],
         ] {
-            assert!(Fields::new(bad).next().is_err(), "{bad:?}");
+            assert!(Fields::new(bad).next_field().is_err(), "{bad:?}");
         }
     }
 }

@@ -140,3 +140,98 @@ impl Inner {
         self.slots.insert(identity, slot);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::circuit::{Admission, Override, State};
+    use crate::classify::Outcome;
+    use crate::table::{Protocol, Table, TableBuilder};
+
+    fn key(name: &str) -> ServiceKey {
+        ServiceKey::new("shop", name)
+    }
+
+    fn endpoint(id: &str, port: u16) -> Endpoint {
+        Endpoint::new(id, SocketAddr::from(([127, 0, 0, 1], port)), Protocol::Http)
+    }
+
+    fn build(roster: &Roster, services: &[(&str, &[(&str, u16)])]) -> Table {
+        let mut builder = TableBuilder::new();
+        for (name, endpoints) in services {
+            let endpoints = endpoints.iter().map(|(id, port)| endpoint(id, *port)).collect();
+            builder.service(ServiceSpec::new(key(name), endpoints));
+        }
+        builder.build(roster)
+    }
+
+    fn slots(table: &Table, name: &str) -> Vec<Slot> {
+        table
+            .service(&key(name))
+            .unwrap()
+            .endpoints
+            .iter()
+            .map(|e| e.slot)
+            .collect()
+    }
+
+    #[test]
+    fn breakers_outlive_tables_and_go_with_their_service() {
+        let roster = Roster::new(2);
+        let first = build(&roster, &[("a", &[]), ("b", &[])]);
+        let breaker = Arc::clone(&first.service(&key("a")).unwrap().breaker);
+        for _ in 0..20 {
+            let Admission::Go(ticket) = breaker.admit(0, Mono(0), None) else {
+                panic!("closed")
+            };
+            ticket.record(Outcome::Failure, Mono(1));
+        }
+        let changes = roster.tick(Mono(2), &mut SplitMix64::new(1));
+        assert_eq!(
+            (changes.len(), changes[0].0.as_str(), changes[0].1.to),
+            (1, "a.shop", State::Open)
+        );
+        let second = build(&roster, &[("a", &[("i", 1)])]);
+        assert_eq!(second.service(&key("a")).unwrap().breaker.state(), State::Open);
+        let names: Vec<_> = roster.reports(Mono(2)).into_iter().map(|r| r.id).collect();
+        assert_eq!(names, ["a.shop"]);
+        assert!(roster.breaker("a.shop").is_some() && roster.breaker("b.shop").is_none());
+    }
+
+    #[test]
+    fn changed_settings_start_a_new_circuit_and_keep_the_override() {
+        let roster = Roster::new(1);
+        let first = build(&roster, &[("a", &[])]);
+        let old = Arc::clone(&first.service(&key("a")).unwrap().breaker);
+        old.set_override(Override::ForcedOpen, None, "maintenance", Mono(0));
+        let mut spec = ServiceSpec::new(key("a"), Vec::new());
+        spec.circuit.slow_call_duration = Duration::from_secs(1);
+        let mut builder = TableBuilder::new();
+        builder.service(spec);
+        let second = builder.build(&roster);
+        let new = &second.service(&key("a")).unwrap().breaker;
+        assert!(!Arc::ptr_eq(&old, new));
+        assert_eq!(
+            (new.state(), new.slow_call_duration()),
+            (State::ForcedOpen, Duration::from_secs(1))
+        );
+    }
+
+    #[test]
+    fn slots_follow_the_endpoint_and_are_used_again_with_another_serial() {
+        let roster = Roster::new(1);
+        let before = slots(&build(&roster, &[("a", &[("x", 1), ("y", 2)])]), "a");
+        let after = slots(&build(&roster, &[("a", &[("y", 2), ("z", 3)])]), "a");
+        assert_eq!(after[0], before[1]);
+        let third = slots(&build(&roster, &[("a", &[("y", 2), ("z", 3), ("w", 4)])]), "a");
+        assert_eq!(third[..2], after[..]);
+        assert_eq!(third[2].index, before[0].index);
+        assert_ne!(third[2].serial, before[0].serial);
+        // The same id at another address is another endpoint; the same endpoint twice is one.
+        let moved = slots(&build(&roster, &[("a", &[("y", 9), ("z", 3), ("z", 3)])]), "a");
+        assert_ne!(moved[0], third[0]);
+        assert_eq!((moved[1], moved[2]), (third[1], third[1]));
+    }
+}

@@ -21,6 +21,8 @@
 
 mod build;
 mod resolve;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::fmt;

@@ -290,7 +290,11 @@ impl Ticket {
     pub fn pause(&mut self) {
         if let (Hold::Slice(slice), Some(core)) = (self.hold, &self.core) {
             let marked = core.shard.leave(slice);
-            self.hold = if marked { Hold::Answered(true) } else { Hold::Nothing };
+            self.hold = if marked {
+                Hold::Answered(true)
+            } else {
+                Hold::Nothing
+            };
         }
     }
 

@@ -42,6 +42,13 @@ mod machine;
 mod shard;
 mod window;
 
+#[cfg(test)]
+mod concurrency_tests;
+#[cfg(test)]
+mod reference_tests;
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::time::Duration;
 

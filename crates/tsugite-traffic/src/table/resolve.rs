@@ -123,7 +123,7 @@ impl fmt::Display for RouteError {
                 segment,
                 near: names,
             } => {
-                write!(f, "no route or service for host {host:?} or path /{segment}/…")?;
+                write!(f, "no route or service for host {host:?} or path /{segment}")?;
                 near(f, names)
             }
             RouteError::NoGrpcService {
