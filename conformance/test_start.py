@@ -64,7 +64,7 @@ def test_a_second_instance_is_refused_and_a_signal_stops_cleanly(start_tsugite, 
     one = start_tsugite()
     second = run("up", "--data", str(one.data), "--gateway", "off", "--aws", "off", "--admin", "127.0.0.1:0", "--dns", "off")
     assert second.returncode == 1, second.stderr
-    assert "lock" in second.stderr.lower(), second.stderr
+    assert f"in use by process {one.pid}" in second.stderr, second.stderr
     os.kill(one.pid, number)
     assert one.child.wait(10) == 0
 

@@ -22,7 +22,7 @@ cargo xtask tidy                      crate graph, purity, module docs, sizes, d
 cargo xtask install [python|javascript|bench]
                                       only the installing part of test, or what the benchmarks need
 cargo xtask conformance [PYTEST ARGS] the black-box tests against the built release binary
-cargo xtask sim [--histories N]       the seeded crash simulation (default: what CI runs)
+cargo xtask sim [--histories N]       seeded crash histories (default 100000; the tests play 10000)
 cargo xtask fuzz [--seconds N]        each codec's fuzz target for N seconds (default 60, CI takes 5)
 cargo xtask bench gateway|sqs [ARGS]  against nginx, HAProxy, Envoy; against Redis streams
 cargo xtask deny                      licences, advisories and duplicate versions (installs cargo-deny)";
@@ -40,7 +40,7 @@ fn main() -> ExitCode {
         ["install", "javascript"] => install::javascript(&mut runner),
         ["install", "bench"] => install::bench_peers(&mut runner),
         ["conformance", rest @ ..] => suites::conformance(&mut runner, rest),
-        ["sim"] => suites::simulation(&mut runner, suites::SIMULATED_HISTORIES),
+        ["sim"] => suites::simulation(&mut runner, "100000"),
         ["sim", "--histories", count] => suites::simulation(&mut runner, count),
         ["fuzz"] => suites::fuzz(&mut runner, "60"),
         ["fuzz", "--seconds", seconds] => suites::fuzz(&mut runner, seconds),

@@ -5,8 +5,6 @@ use std::process::Command;
 use crate::runner::Runner;
 use crate::{cargo, install, root, target_dir};
 
-/// Crash histories that CI simulates.
-pub(crate) const SIMULATED_HISTORIES: &str = "10000";
 /// Seconds for each fuzz target in CI.
 const FUZZ_SMOKE_SECONDS: &str = "5";
 
@@ -23,7 +21,6 @@ pub(crate) fn test(runner: &mut Runner) {
         unit.args(["test", "--locked", "--workspace", "--no-fail-fast"])
             .args(exclude),
     );
-    simulation(runner, SIMULATED_HISTORIES);
     fuzz(runner, FUZZ_SMOKE_SECONDS);
     if release_binary(runner) {
         pytest(runner, &[]);
@@ -54,19 +51,11 @@ pub(crate) fn tidy(runner: &mut Runner) {
     runner.check("tidy", || crate::tidy::problems(&root()));
 }
 
-/// The simulated disk under seeded crashes.
+/// The simulated disk under seeded crashes, for more histories than the test suite plays.
 pub(crate) fn simulation(runner: &mut Runner, histories: &str) {
     let mut sim = Command::new(cargo());
-    sim.args([
-        "run",
-        "--locked",
-        "--quiet",
-        "--package",
-        "tsugite-sim",
-        "--",
-        "--histories",
-        histories,
-    ]);
+    sim.args(["test", "--locked", "--release", "--package", "tsugite-sim"])
+        .env("TSUGITE_SIM_SEEDS", histories);
     runner.run(&format!("simulation, {histories} histories"), &mut sim);
 }
 
