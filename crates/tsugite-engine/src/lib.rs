@@ -7,6 +7,10 @@ pub mod messaging;
 #[cfg(feature = "battery")]
 pub mod messaging_battery;
 pub mod registry;
+#[cfg(feature = "battery")]
+pub mod registry_battery;
+#[cfg(feature = "battery")]
+pub mod stage;
 
 pub use failure::{Failure, Unavailable};
 pub use messaging::Messaging;

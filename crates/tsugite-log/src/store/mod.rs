@@ -1,9 +1,9 @@
 //! The store that the program uses: the machines over the log, with its threads, its timers and its watchers.
 
+#[cfg(test)]
+mod battery_tests;
 mod clock;
 mod messaging;
-#[cfg(test)]
-mod messaging_tests;
 mod registry;
 mod waiting;
 
@@ -83,12 +83,13 @@ impl LogStore {
             checkpoint_interval: options.checkpoint_interval,
             on_fatal: options.on_fatal,
         };
-        let (log, committer, keeper, recovery) = Log::<Live>::open(&options, disk)?;
+        let opened = Log::<Live>::open(&options, disk)?;
+        let (log, recovery) = (opened.log.clone(), opened.recovery.clone());
         let no_thread = |error| OpenError::Io {
             what: "starting a thread of the store".into(),
             error,
         };
-        let threads = Threads::start(log.clone(), committer, keeper).map_err(no_thread)?;
+        let threads = Threads::start(opened).map_err(no_thread)?;
         let clock = clock::start(log.clone(), options.world.clone(), alarm.clone()).map_err(no_thread)?;
         Ok(LogStore(Arc::new(Inner {
             log,

@@ -1,16 +1,19 @@
-//! The battery of [`Messaging`] on the log: in a directory with clean restarts, and on a simulated
-//! disk that loses power.
+//! The batteries of [`Messaging`] and [`RegistryStore`] on the log: in a directory with clean restarts, and on a
+//! simulated disk that loses power.
+//!
+//! [`Messaging`]: tsugite_engine::Messaging
+//! [`RegistryStore`]: tsugite_engine::RegistryStore
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tsugite_engine::messaging_battery;
-use tsugite_engine::messaging_battery::Stage;
+use tsugite_engine::stage::Stage;
 
 use super::LogStore;
 use crate::disk::Disk;
 use crate::disk::real::RealDisk;
 use crate::disk::sim::{Crash, Image, SimDisk};
+use crate::state::State;
 use crate::testing::{Still, TempDir, world};
 use crate::{Options, Settings};
 
@@ -28,7 +31,7 @@ fn clock() -> Arc<Still> {
 
 fn pass(store: &LogStore, clock: &Still, time: Duration) {
     clock.advance(time);
-    store.volatile(|domains, now| domains.broker.advance(now));
+    store.volatile(State::advance);
 }
 
 /// A store in a directory, closed before it is opened again.
@@ -101,7 +104,13 @@ mod in_a_directory {
         stage
     }
 
-    messaging_battery!(stage);
+    mod messaging {
+        tsugite_engine::messaging_battery!(super::stage);
+    }
+
+    mod registry {
+        tsugite_engine::registry_battery!(super::stage);
+    }
 }
 
 mod on_a_disk_that_loses_power {
@@ -113,5 +122,11 @@ mod on_a_disk_that_loses_power {
         Simulated { disk, clock, store }
     }
 
-    messaging_battery!(stage);
+    mod messaging {
+        tsugite_engine::messaging_battery!(super::stage);
+    }
+
+    mod registry {
+        tsugite_engine::registry_battery!(super::stage);
+    }
 }
