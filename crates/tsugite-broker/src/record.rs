@@ -131,7 +131,7 @@ impl Record {
         let kind = get.u8(WHAT)?;
         let at = get.time(WHAT)?;
         let change = match kind {
-            1..=4 | 9..=12 | 14 => decode_admin(kind, &mut get)?,
+            1..=4 | 9..=12 | 14 => decode_other(kind, &mut get)?,
             5..=8 | 13 => decode_message(kind, &mut get)?,
             _ => {
                 return Err(Malformed {
@@ -143,7 +143,7 @@ impl Record {
         Ok(Record { at, change })
     }
 
-    /// Whether the record makes the store grow by more than a few bytes; a full disk refuses those only.
+    /// Whether the record makes the store grow; a full disk refuses those, and takes deletes and leases still.
     pub fn grows(&self) -> bool {
         !matches!(
             self.change,
@@ -181,27 +181,6 @@ impl Change {
 
     fn encode(&self, out: &mut Vec<u8>) {
         match self {
-            Change::CreateQueue {
-                queue,
-                key,
-                created,
-                settings,
-            } => {
-                out.put_u32(queue.0);
-                put_queue(out, key);
-                out.put_time(*created);
-                settings.encode(out);
-            }
-            Change::SetQueueAttributes {
-                queue,
-                changed,
-                settings,
-            } => {
-                out.put_u32(queue.0);
-                out.put_time(*changed);
-                settings.encode(out);
-            }
-            Change::DeleteQueue { queue } | Change::PurgeQueue { queue } => out.put_u32(queue.0),
             Change::Send {
                 queue,
                 entries,
@@ -242,6 +221,39 @@ impl Change {
                     out.put_u32(*timeout_ms);
                 }
             }
+            Change::Publish { deliveries, payload } => {
+                out.put_u32(deliveries.len() as u32);
+                deliveries.iter().for_each(|d| d.encode(out));
+                out.extend_from_slice(payload);
+            }
+            of_queues_and_topics => of_queues_and_topics.encode_other(out),
+        }
+    }
+
+    /// Records that are about no single message.
+    fn encode_other(&self, out: &mut Vec<u8>) {
+        match self {
+            Change::CreateQueue {
+                queue,
+                key,
+                created,
+                settings,
+            } => {
+                out.put_u32(queue.0);
+                put_queue(out, key);
+                out.put_time(*created);
+                settings.encode(out);
+            }
+            Change::SetQueueAttributes {
+                queue,
+                changed,
+                settings,
+            } => {
+                out.put_u32(queue.0);
+                out.put_time(*changed);
+                settings.encode(out);
+            }
+            Change::DeleteQueue { queue } | Change::PurgeQueue { queue } => out.put_u32(queue.0),
             Change::CreateTopic { topic } | Change::DeleteTopic { topic } => put_topic(out, topic),
             Change::Subscribe {
                 topic,
@@ -258,17 +270,17 @@ impl Change {
                 put_topic(out, topic);
                 out.extend_from_slice(&subscription.0);
             }
-            Change::Publish { deliveries, payload } => {
-                out.put_u32(deliveries.len() as u32);
-                deliveries.iter().for_each(|d| d.encode(out));
-                out.extend_from_slice(payload);
-            }
-            Change::Reset => {}
+            Change::Reset
+            | Change::Send { .. }
+            | Change::Receive { .. }
+            | Change::Delete { .. }
+            | Change::ChangeVisibility { .. }
+            | Change::Publish { .. } => {}
         }
     }
 }
 
-fn decode_admin(kind: u8, get: &mut Get<'_>) -> Result<Change, Malformed> {
+fn decode_other(kind: u8, get: &mut Get<'_>) -> Result<Change, Malformed> {
     Ok(match kind {
         1 => Change::CreateQueue {
             queue: QueueId(get.u32(WHAT)?),

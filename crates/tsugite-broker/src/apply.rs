@@ -1,0 +1,199 @@
+//! `apply`: what each record changes.
+
+use std::time::Duration;
+
+use tsugite_base::{Place, Timestamp};
+
+use crate::broker::{Broker, Subscription};
+use crate::keys::QueueId;
+use crate::payload::Delivery;
+use crate::queue::Queue;
+use crate::record::{Change, Record, Sent};
+
+impl Broker {
+    /// Makes a record true. `place` is where its bytes lie in the log.
+    pub fn apply(&mut self, record: Record, place: Place) {
+        let at = record.at.max(self.clock);
+        self.advance_to(at);
+        match record.change {
+            Change::Send {
+                queue,
+                entries,
+                payloads,
+            } => {
+                self.apply_send(queue, &entries, place.end() - payloads.len() as u64, at);
+            }
+            Change::Receive {
+                queue,
+                wall,
+                timeout_ms,
+                leases,
+                moves,
+                target,
+            } => {
+                let until = at + Duration::from_millis(timeout_ms.into());
+                self.apply_moves(queue, &moves, target, place.end());
+                self.with(queue, |q| {
+                    leases.iter().for_each(|&seq| q.lease(seq, at, wall, until));
+                    timeout_ms == 0
+                });
+            }
+            Change::Delete { queue, seqs } => self.with_freed(queue, |q| {
+                for seq in seqs {
+                    q.remove(seq);
+                }
+            }),
+            Change::ChangeVisibility { queue, changes } => self.with_freed(queue, |q| {
+                for (seq, timeout_ms) in changes {
+                    q.hide(seq, at, at + Duration::from_millis(timeout_ms.into()));
+                }
+            }),
+            Change::Publish { deliveries, payload } => {
+                let lsn = place.end() - payload.len() as u64;
+                let len = payload.len() as u32;
+                self.apply_publish(&deliveries, Place { lsn, len }, at);
+            }
+            of_queues_and_topics => self.apply_other(of_queues_and_topics, at),
+        }
+    }
+
+    /// Records that are about no single message.
+    fn apply_other(&mut self, change: Change, at: Timestamp) {
+        match change {
+            Change::CreateQueue {
+                queue,
+                key,
+                created,
+                settings,
+            } => {
+                self.next_queue = self.next_queue.max(queue.0.saturating_add(1));
+                let names = self.names.entry(key.scope.clone()).or_default();
+                names.insert(key.name.clone(), queue);
+                self.queues.insert(queue, Queue::new(key, *settings, created));
+            }
+            Change::SetQueueAttributes {
+                queue,
+                changed,
+                settings,
+            } => self.with(queue, |q| {
+                q.settings = *settings;
+                q.changed = changed;
+                q.advance(at)
+            }),
+            Change::DeleteQueue { queue } => self.remove_queue(queue),
+            Change::PurgeQueue { queue } => self.with(queue, |q| {
+                q.purge(at);
+                false
+            }),
+            Change::CreateTopic { topic } => {
+                self.topics.entry(topic).or_default();
+            }
+            Change::DeleteTopic { topic } => {
+                self.topics.remove(&topic);
+            }
+            Change::Subscribe {
+                topic,
+                subscription,
+                queue,
+                raw,
+            } => {
+                if let Some(topic) = self.topics.get_mut(&topic) {
+                    let to = Subscription { queue, raw };
+                    topic.subscriptions.insert(subscription, to);
+                }
+            }
+            Change::Unsubscribe { topic, subscription } => {
+                if let Some(topic) = self.topics.get_mut(&topic) {
+                    topic.subscriptions.remove(&subscription);
+                }
+            }
+            Change::Reset => self.reset_now(),
+            Change::Send { .. }
+            | Change::Receive { .. }
+            | Change::Delete { .. }
+            | Change::ChangeVisibility { .. }
+            | Change::Publish { .. } => {}
+        }
+    }
+
+    /// Changes a queue that exists; `change` says whether there may be something to receive.
+    fn with(&mut self, id: QueueId, change: impl FnOnce(&mut Queue) -> bool) {
+        if let Some(queue) = self.queues.get_mut(&id) {
+            let news = change(queue);
+            self.touched(id, news);
+        }
+    }
+
+    /// Changes a queue so that messages may become visible, or leases free for those who met the cap.
+    fn with_freed(&mut self, id: QueueId, change: impl FnOnce(&mut Queue)) {
+        let cap = self.settings.in_flight;
+        self.with(id, |queue| {
+            let (visible, full) = (queue.visible(), queue.in_flight() >= cap);
+            change(queue);
+            queue.visible() > visible || (full && queue.in_flight() < cap)
+        });
+    }
+
+    fn remove_queue(&mut self, id: QueueId) {
+        if let Some(queue) = self.queues.remove(&id) {
+            self.agenda.remove(&(queue.wake_at, id));
+            if let Some(names) = self.names.get_mut(&queue.key.scope) {
+                names.remove(&queue.key.name);
+                if names.is_empty() {
+                    self.names.remove(&queue.key.scope);
+                }
+            }
+            self.news.push(id);
+        }
+    }
+
+    fn apply_send(&mut self, id: QueueId, entries: &[Sent], mut lsn: u64, at: Timestamp) {
+        self.with(id, |queue| {
+            for entry in entries {
+                let until = at + Duration::from_millis(entry.delay_ms.into());
+                queue.store(Place { lsn, len: entry.len }, 0, at, until);
+                lsn += u64::from(entry.len);
+            }
+            entries.iter().any(|entry| entry.delay_ms == 0)
+        });
+    }
+
+    fn apply_publish(&mut self, deliveries: &[Delivery], payload: Place, at: Timestamp) {
+        for (i, delivery) in deliveries.iter().enumerate() {
+            let before = (deliveries.len() - i) * Delivery::LEN;
+            self.with(delivery.queue, |queue| {
+                let delay = Duration::from_secs(queue.settings.delay.into());
+                queue.store(payload, before as u32, at, at + delay);
+                delay.is_zero()
+            });
+        }
+    }
+
+    fn apply_moves(&mut self, id: QueueId, seqs: &[u64], target: QueueId, record_end: u64) {
+        if seqs.is_empty() || !self.queues.contains_key(&target) {
+            return;
+        }
+        let mut moved = Vec::with_capacity(seqs.len());
+        let mut source = String::new();
+        self.with(id, |queue| {
+            source = queue.key.arn().to_string();
+            moved.extend(seqs.iter().filter_map(|&seq| queue.remove(seq)));
+            false
+        });
+        self.with(target, |queue| {
+            moved
+                .into_iter()
+                .for_each(|stored| queue.take_in(stored, &source, record_end));
+            true
+        });
+        // A message may be older than the target's retention allows.
+        let at = self.clock;
+        self.with(target, |queue| queue.advance(at));
+    }
+
+    fn reset_now(&mut self) {
+        let ids: Vec<QueueId> = self.queues.keys().copied().collect();
+        ids.into_iter().for_each(|id| self.remove_queue(id));
+        self.topics.clear();
+    }
+}
