@@ -58,6 +58,7 @@ pub enum Admission {
 pub struct Ticket {
     started: Mono,
     latency: Option<Duration>,
+    paused: bool,
     generation: u32,
     hold: Hold,
     /// `None` if the call is not counted.
@@ -129,6 +130,7 @@ impl Breaker {
         Admission::Go(Ticket {
             started: now,
             latency: None,
+            paused: false,
             generation: published.generation,
             hold: hold.map_or(Hold::Nothing, Hold::Slice),
             core: Some(Arc::clone(core)),
@@ -142,6 +144,7 @@ impl Breaker {
             Admission::Go(Ticket {
                 started: now,
                 latency: None,
+                paused: false,
                 generation: published.generation,
                 hold,
                 core: counted.then(|| Arc::clone(core)),
@@ -286,28 +289,41 @@ impl Ticket {
     }
 
     /// The request is not complete yet, and slowness is to be measured from then (gRPC): until [`Ticket::resume`] the
-    /// call is not followed. A half-open permit keeps its own time.
+    /// call cannot become slow, for it waits for its client.
     pub fn pause(&mut self) {
-        if let (Hold::Slice(slice), Some(core)) = (self.hold, &self.core) {
-            let marked = core.shard.leave(slice);
-            self.hold = if marked {
-                Hold::Answered(true)
-            } else {
-                Hold::Nothing
-            };
+        let Some(core) = &self.core else { return };
+        if self.latency.is_some() {
+            return;
+        }
+        self.paused = true;
+        match self.hold {
+            Hold::Slice(slice) => {
+                let marked = core.shard.leave(slice);
+                self.hold = if marked {
+                    Hold::Answered(true)
+                } else {
+                    Hold::Nothing
+                };
+            }
+            Hold::Lease(lease) => core.gate.permits.pause(lease),
+            Hold::Nothing | Hold::Answered(_) => {}
         }
     }
 
     /// The request is complete: the call's clock starts anew.
     pub fn resume(&mut self, now: Mono) {
         let Some(core) = &self.core else { return };
-        if self.latency.is_some() {
+        if self.latency.is_some() || !std::mem::take(&mut self.paused) {
             return;
         }
         self.started = now;
-        if let (Hold::Nothing, true) = (self.hold, core.gate.inflight_slow) {
-            let hold = core.shard.join(now, self.generation);
-            self.hold = hold.map_or(Hold::Nothing, Hold::Slice);
+        match self.hold {
+            Hold::Nothing if core.gate.inflight_slow => {
+                let hold = core.shard.join(now, self.generation);
+                self.hold = hold.map_or(Hold::Nothing, Hold::Slice);
+            }
+            Hold::Lease(lease) => self.hold = Hold::Lease(core.gate.permits.resume(lease, now)),
+            Hold::Nothing | Hold::Slice(_) | Hold::Answered(_) => {}
         }
     }
 
@@ -316,21 +332,28 @@ impl Ticket {
         if self.latency.is_some() {
             return;
         }
-        self.latency = Some(now.since(self.started));
+        self.latency = Some(self.latency_at(now));
         let Some(core) = &self.core else { return };
         match self.hold {
             Hold::Slice(slice) => self.hold = Hold::Answered(core.shard.leave(slice)),
-            Hold::Lease(lease) => {
-                core.gate.permits.answered(lease);
-            }
+            Hold::Lease(lease) => core.gate.permits.answered(lease),
             Hold::Nothing | Hold::Answered(_) => {}
         }
     }
 
     /// The outcome is known.
     pub fn record(mut self, outcome: Outcome, now: Mono) {
-        let latency = self.latency.unwrap_or_else(|| now.since(self.started));
+        let latency = self.latency.unwrap_or_else(|| self.latency_at(now));
         self.finish(outcome, Some(latency));
+    }
+
+    /// None at all if the service answered before the request was complete.
+    fn latency_at(&self, now: Mono) -> Duration {
+        if self.paused {
+            Duration::ZERO
+        } else {
+            now.since(self.started)
+        }
     }
 
     fn finish(&mut self, outcome: Outcome, latency: Option<Duration>) {
@@ -352,7 +375,7 @@ impl Ticket {
         if outcome == Outcome::ConnectFailure {
             core.shard.add(Kind::Connect, self.generation, 1);
         }
-        if let (Kind::Success, Some(latency)) = (kind, latency) {
+        if let (Kind::Success, Some(latency), false) = (kind, latency, self.paused) {
             core.shard.observe_healthy(latency);
         }
         if let Hold::Lease(_) = self.hold {

@@ -127,8 +127,8 @@ pub(super) struct Permits {
 
 /// A permit in use: a slot and what stands in it.
 ///
-/// Word: start in microseconds, wrapping (36 bits) | longest life in tenths of a second (12) | generation (14) |
-/// answered (1) | marked slow (1).
+/// Word: start in microseconds, wrapping (36 bits) | longest life in tenths of a second (12) | generation (13) |
+/// paused (1) | answered (1) | marked slow (1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Lease {
     index: u8,
@@ -137,8 +137,10 @@ pub(super) struct Lease {
 
 const MARKED: u64 = 1;
 const ANSWERED: u64 = 2;
-const FLAGS: u64 = MARKED | ANSWERED;
-const LEASE_GENERATION: u64 = (1 << 14) - 1;
+const PAUSED: u64 = 4;
+const FLAGS: u64 = MARKED | ANSWERED | PAUSED;
+const FLAG_BITS: u32 = 3;
+const LEASE_GENERATION: u64 = (1 << 13) - 1;
 const LIFE_SHIFT: u32 = 16;
 const LIFE: u64 = (1 << 12) - 1;
 const START_SHIFT: u32 = 28;
@@ -200,7 +202,7 @@ impl Permits {
             .clamp(1, LIFE);
         let word = (micros & START) << START_SHIFT
             | tenths << LIFE_SHIFT
-            | (u64::from(generation) & LEASE_GENERATION) << 2;
+            | (u64::from(generation) & LEASE_GENERATION) << FLAG_BITS;
         Some(self.settle(word))
     }
 
@@ -223,21 +225,41 @@ impl Permits {
         }
     }
 
-    /// The call was answered in time: from now on it cannot be marked slow. `true` if it was already.
-    pub(super) fn answered(&self, lease: Lease) -> bool {
+    /// The call was answered: from now on it is not marked slow, and if it outlives its lease it has succeeded.
+    pub(super) fn answered(&self, lease: Lease) {
+        self.change(lease, |word| word | ANSWERED);
+    }
+
+    /// The call waits for its client: until it goes on it is not marked slow.
+    pub(super) fn pause(&self, lease: Lease) {
+        self.change(lease, |word| word | PAUSED);
+    }
+
+    /// The call goes on: its life begins anew.
+    pub(super) fn resume(&self, lease: Lease, now: Mono) -> Lease {
+        let start = (now.nanos() / 1000 & START) << START_SHIFT;
+        let anew = Lease {
+            word: lease.word & !(START << START_SHIFT) | start,
+            ..lease
+        };
+        match self.change(lease, |word| anew.word | word & (MARKED | ANSWERED)) {
+            Some(_) => anew,
+            None => lease,
+        }
+    }
+
+    /// Changes the word of a lease. `None` if it has expired; else the word before.
+    fn change(&self, lease: Lease, to: impl Fn(u64) -> u64) -> Option<u64> {
         let slot = &self.leases[usize::from(lease.index)];
-        let set = |word: u64| (word & !FLAGS == lease.word).then_some(word | ANSWERED);
-        slot.fetch_update(Ordering::AcqRel, Ordering::Acquire, set)
-            .is_ok_and(|word| word & MARKED != 0)
+        let own = |word: u64| (word & !FLAGS == lease.word).then(|| to(word));
+        slot.fetch_update(Ordering::AcqRel, Ordering::Acquire, own).ok()
     }
 
     /// Ends a lease. If it ended in time, [`Permits::release`] must follow once the outcome is counted.
     pub(super) fn end(&self, lease: Lease) -> Ended {
-        let slot = &self.leases[usize::from(lease.index)];
-        let free = |word: u64| (word & !FLAGS == lease.word).then_some(0);
-        match slot.fetch_update(Ordering::AcqRel, Ordering::Acquire, free) {
-            Ok(word) => Ended::InTime(word & MARKED != 0),
-            Err(_) => Ended::Expired,
+        match self.change(lease, |_| 0) {
+            Some(word) => Ended::InTime(word & MARKED != 0),
+            None => Ended::Expired,
         }
     }
 
@@ -278,24 +300,15 @@ impl Permits {
             let elapsed = (now.nanos() / 1000).wrapping_sub(word >> START_SHIFT) & START;
             // A lease may start after the `now` of this sweep: half the circle ahead is the past of another core.
             let elapsed = if elapsed > START / 2 { 0 } else { elapsed };
-            let current = word >> 2 & LEASE_GENERATION == u64::from(generation) & LEASE_GENERATION;
+            let current = word >> FLAG_BITS & LEASE_GENERATION == u64::from(generation) & LEASE_GENERATION;
             let swap = |next: u64| {
                 slot.compare_exchange(word, next, Ordering::AcqRel, Ordering::Relaxed)
                     .is_ok()
             };
             if elapsed >= (word >> LIFE_SHIFT & LIFE) * 100_000 {
                 if swap(0) {
-                    self.release(generation, false);
-                    match (
-                        current,
-                        word & MARKED != 0,
-                        elapsed >= slow && word & ANSWERED == 0,
-                    ) {
-                        (false, ..) => {}
-                        (true, true, _) => counts.late_failure += 1,
-                        (true, false, true) => counts.slow_failure += 1,
-                        (true, false, false) => counts.failure += 1,
-                    }
+                    let returned = expire(word & FLAGS, current, elapsed >= slow, &mut counts);
+                    self.release(generation, current && returned);
                 }
             } else if mark && current && elapsed >= slow && word & FLAGS == 0 && swap(word | MARKED) {
                 counts.marked += 1;
@@ -303,4 +316,23 @@ impl Permits {
         }
         counts
     }
+}
+
+/// Counts a lease that is over. `true` if it said nothing about the service, so that its permit goes back.
+fn expire(flags: u64, current: bool, slow: bool, counts: &mut Counts) -> bool {
+    if !current {
+        return false;
+    }
+    match flags {
+        f if f & (MARKED | ANSWERED) == MARKED | ANSWERED => counts.late_success += 1,
+        f if f & MARKED != 0 => counts.late_failure += 1,
+        f if f & ANSWERED != 0 => counts.success += 1,
+        f if f & PAUSED != 0 => {
+            counts.ignored += 1;
+            return true;
+        }
+        _ if slow => counts.slow_failure += 1,
+        _ => counts.failure += 1,
+    }
+    false
 }

@@ -29,8 +29,11 @@ struct Call {
     generation: u64,
     /// When the permit expires.
     permit: Option<Mono>,
+    life: Duration,
     counted: bool,
-    answered: Option<Mono>,
+    /// The latency.
+    answered: Option<Duration>,
+    paused: bool,
     marked: bool,
     ended: bool,
 }
@@ -89,7 +92,7 @@ impl Model {
     }
 
     fn taken(&self) -> usize {
-        let returned = |c: &&Call| !(c.ended && !c.counted);
+        let returned = |c: &&Call| !c.ended || c.counted;
         self.calls
             .iter()
             .filter(|c| c.permit.is_some() && c.generation == self.generation)
@@ -101,6 +104,8 @@ impl Model {
     fn admit(&mut self, limit: Option<Duration>) -> Option<usize> {
         let trial = &self.settings.half_open;
         let observe = matches!(self.wish, Some((Override::Observe, _)));
+        let life = limit.map_or(trial.max_duration, |l| l + Duration::from_secs(1));
+        let life = Duration::from_millis(100) * life.as_millis().div_ceil(100) as u32;
         let (counted, permit) = match self.effective() {
             State::Closed => (true, None),
             State::Disabled => (false, None),
@@ -108,10 +113,8 @@ impl Model {
                 if self.taken() < usize::from(trial.permits)
                     && self.upstream() < usize::from(trial.concurrent) =>
             {
-                let life = limit.map_or(trial.max_duration, |l| l + Duration::from_secs(1));
-                let tenths = life.as_millis().div_ceil(100) as u32;
                 self.first_trial.get_or_insert(self.now);
-                (true, Some(self.now + Duration::from_millis(100) * tenths))
+                (true, Some(self.now + life))
             }
             _ if observe => (false, None),
             _ => return None,
@@ -120,8 +123,10 @@ impl Model {
             start: self.now,
             generation: if counted { self.generation } else { u64::MAX },
             permit,
+            life,
             counted: true,
             answered: None,
+            paused: false,
             marked: false,
             ended: false,
         };
@@ -130,7 +135,26 @@ impl Model {
     }
 
     fn answer(&mut self, at: usize) {
-        self.calls[at].answered.get_or_insert(self.now);
+        let call = &mut self.calls[at];
+        let latency = if call.paused {
+            Duration::ZERO
+        } else {
+            self.now.since(call.start)
+        };
+        call.answered.get_or_insert(latency);
+    }
+
+    fn pause(&mut self, at: usize) {
+        self.calls[at].paused |= self.calls[at].answered.is_none();
+    }
+
+    fn resume(&mut self, at: usize) {
+        let call = &mut self.calls[at];
+        if call.paused && call.answered.is_none() {
+            call.paused = false;
+            call.start = self.now;
+            call.permit = call.permit.map(|_| self.now + call.life);
+        }
     }
 
     fn end(&mut self, at: usize, outcome: Option<Outcome>) {
@@ -141,9 +165,9 @@ impl Model {
         }
         call.ended = true;
         let latency = match (call.answered, outcome) {
-            (Some(answered), _) => Some(answered.since(call.start)),
-            (None, Some(_)) => Some(now.since(call.start)),
-            (None, None) => None,
+            (Some(latency), _) => Some(latency),
+            (None, Some(_)) if !call.paused => Some(now.since(call.start)),
+            _ => None,
         };
         let slow = latency.is_some_and(|l| l >= slow_limit);
         let what = match (outcome.unwrap_or(Outcome::Ignored), call.marked) {
@@ -216,18 +240,26 @@ impl Model {
             let elapsed = self.now.since(call.start);
             if call.permit.is_some_and(|end| end <= self.now) {
                 call.ended = true;
-                let late = call.answered.is_none() && elapsed >= slow;
-                let what = match call.marked {
-                    true => What::LateBad { connect: false },
-                    false => What::Bad {
-                        slow: late,
+                let what = match (call.marked, call.answered.is_some(), call.paused) {
+                    (true, true, _) => What::LateGood,
+                    (true, false, _) => What::LateBad { connect: false },
+                    (false, true, _) => What::Good { slow: false },
+                    (false, false, true) => What::Nothing,
+                    (false, false, false) => What::Bad {
+                        slow: elapsed >= slow,
                         connect: false,
                     },
                 };
+                call.counted = what != What::Nothing;
                 if current {
                     self.fresh.push((self.now, what));
                 }
-            } else if self.settings.inflight_slow && current && !call.marked && call.answered.is_none() {
+            } else if self.settings.inflight_slow
+                && current
+                && !call.marked
+                && call.answered.is_none()
+                && !call.paused
+            {
                 let counted_from = match call.permit {
                     Some(_) => call.start,
                     None => Mono((call.start.nanos() / slice + 1) * slice),
@@ -451,18 +483,29 @@ fn run(seed: u64, steps: u32) -> Vec<Reason> {
             }
             8..=18 if !open.is_empty() => {
                 let at = rng.below(open.len() as u64) as usize;
-                if rng.below(6) == 0 {
-                    let (call, ticket) = &mut open[at];
-                    ticket.responded(now);
-                    model.answer(*call);
-                } else {
-                    let (call, ticket) = open.swap_remove(at);
-                    let outcome = random_outcome(&mut rng);
-                    match outcome {
-                        Some(outcome) => ticket.record(outcome, now),
-                        None => drop(ticket),
+                let (call, ticket) = &mut open[at];
+                match rng.below(10) {
+                    0 => {
+                        ticket.responded(now);
+                        model.answer(*call);
                     }
-                    model.end(call, outcome);
+                    1 => {
+                        ticket.pause();
+                        model.pause(*call);
+                    }
+                    2 | 3 => {
+                        ticket.resume(now);
+                        model.resume(*call);
+                    }
+                    _ => {
+                        let (call, ticket) = open.swap_remove(at);
+                        let outcome = random_outcome(&mut rng);
+                        match outcome {
+                            Some(outcome) => ticket.record(outcome, now),
+                            None => drop(ticket),
+                        }
+                        model.end(call, outcome);
+                    }
                 }
             }
             19 if rng.below(8) == 0 => administer(&breaker, &mut model, now, &mut rng),
