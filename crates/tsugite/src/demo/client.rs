@@ -17,28 +17,28 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// What came back.
 pub(super) struct Answer {
     /// HTTP status.
-    pub status: StatusCode,
+    pub(super) status: StatusCode,
     /// Header fields, and trailers after them.
-    pub headers: HeaderMap,
+    pub(super) headers: HeaderMap,
     /// The whole body.
-    pub body: Bytes,
+    pub(super) body: Bytes,
     /// From the first byte sent to the last byte received.
-    pub took: Duration,
+    pub(super) took: Duration,
 }
 
 impl Answer {
     /// The body as text, for printing.
-    pub fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
     /// The body as JSON; `Null` if it is not JSON.
-    pub fn json(&self) -> serde_json::Value {
+    pub(super) fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).unwrap_or_default()
     }
 
     /// A header or trailer as text, empty if absent.
-    pub fn header(&self, name: &str) -> &str {
+    pub(super) fn header(&self, name: &str) -> &str {
         self.headers
             .get(name)
             .and_then(|v| v.to_str().ok())
@@ -55,7 +55,7 @@ pub(super) struct Call {
 
 impl Call {
     /// A request to `to`; `host` is the authority that the server is told.
-    pub fn new(method: Method, to: SocketAddr, host: &str, path: &str) -> Call {
+    pub(super) fn new(method: Method, to: SocketAddr, host: &str, path: &str) -> Call {
         let mut request = Request::new(Full::default());
         *request.method_mut() = method;
         *request.uri_mut() = path.parse().unwrap_or_default();
@@ -68,7 +68,7 @@ impl Call {
     }
 
     /// Adds a header; a value that is not valid in HTTP is left out.
-    pub fn header(mut self, name: &'static str, value: &str) -> Call {
+    pub(super) fn header(mut self, name: &'static str, value: &str) -> Call {
         if let Ok(value) = value.parse() {
             self.request.headers_mut().insert(name, value);
         }
@@ -76,19 +76,19 @@ impl Call {
     }
 
     /// Sets the body.
-    pub fn body(mut self, body: impl Into<Bytes>) -> Call {
+    pub(super) fn body(mut self, body: impl Into<Bytes>) -> Call {
         *self.request.body_mut() = Full::new(body.into());
         self
     }
 
     /// Sends a JSON body.
-    pub fn json(self, value: &serde_json::Value) -> Call {
+    pub(super) fn json(self, value: &serde_json::Value) -> Call {
         self.header("content-type", "application/json")
             .body(value.to_string())
     }
 
     /// A gRPC call: HTTP/2 with prior knowledge, one length-prefixed message.
-    pub fn grpc(to: SocketAddr, authority: &str, path: &str, message: &[u8]) -> Call {
+    pub(super) fn grpc(to: SocketAddr, authority: &str, path: &str, message: &[u8]) -> Call {
         let mut call = Call::new(Method::POST, to, authority, "/");
         *call.request.uri_mut() = format!("http://{authority}{path}").parse().unwrap_or_default();
         call.request.headers_mut().remove("host");
@@ -99,7 +99,7 @@ impl Call {
     }
 
     /// Sends it and waits for the whole answer.
-    pub async fn send(self) -> Result<Answer, String> {
+    pub(super) async fn send(self) -> Result<Answer, String> {
         let to = self.to;
         match tokio::time::timeout(PATIENCE, self.exchange()).await {
             Ok(Ok(answer)) => Ok(answer),

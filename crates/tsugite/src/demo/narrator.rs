@@ -20,22 +20,22 @@ impl Narrator {
     }
 
     /// A numbered heading.
-    pub fn chapter(&self, title: &str) {
+    pub(super) fn chapter(&self, title: &str) {
         self.line(&format!("\n== {title}"));
     }
 
     /// A sentence.
-    pub fn say(&self, text: &str) {
+    pub(super) fn say(&self, text: &str) {
         self.line(&format!("   {text}"));
     }
 
     /// A command that the reader can repeat.
-    pub fn command(&self, text: &str) {
+    pub(super) fn command(&self, text: &str) {
         self.line(&format!("   $ {text}"));
     }
 
     /// What came back, shortened.
-    pub fn result(&self, text: &str) {
+    pub(super) fn result(&self, text: &str) {
         let text = text.trim();
         let shown: String = text.chars().take(SHOWN_CHARS).collect();
         let dots = if shown.len() < text.len() { "…" } else { "" };
@@ -43,7 +43,7 @@ impl Narrator {
     }
 
     /// An HTTP answer, in one line.
-    pub fn answer(&self, answer: &Answer) {
+    pub(super) fn answer(&self, answer: &Answer) {
         self.result(&format!(
             "{} in {:.1} ms: {}",
             answer.status.as_u16(),

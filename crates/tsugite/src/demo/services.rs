@@ -28,9 +28,9 @@ type Body = BoxBody<Bytes, Infallible>;
 #[derive(Clone, Copy)]
 pub(super) struct Doors {
     /// The gateway: calls to other services.
-    pub gateway: SocketAddr,
+    pub(super) gateway: SocketAddr,
     /// The AWS API: queues and topics.
-    pub aws: SocketAddr,
+    pub(super) aws: SocketAddr,
 }
 
 /// Serves `handle` on a free loopback port until the runtime ends; returns the address.

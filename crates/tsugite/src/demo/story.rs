@@ -31,13 +31,13 @@ const SOON: Duration = Duration::from_secs(15);
 #[derive(Clone, Copy)]
 pub(super) struct Stage {
     /// Gateway.
-    pub gateway: SocketAddr,
+    pub(super) gateway: SocketAddr,
     /// AWS API.
-    pub aws: SocketAddr,
+    pub(super) aws: SocketAddr,
     /// Admin API.
-    pub admin: SocketAddr,
+    pub(super) admin: SocketAddr,
     /// DNS.
-    pub dns: SocketAddr,
+    pub(super) dns: SocketAddr,
 }
 
 type Step<T> = Result<T, String>;
@@ -70,9 +70,10 @@ async fn find(n: &Narrator, stage: Stage) -> Step<Cast> {
     let customers = services::customers(Arc::clone(&hangs)).await.map_err(io)?;
     let cook = services::kitchen().await.map_err(io)?;
     let orders = services::orders(doors, topic).await.map_err(io)?;
-    register(n, stage.admin, "customers", customers, "http").await?;
-    register(n, stage.admin, "kitchen", cook, "grpc").await?;
-    register(n, stage.admin, "orders", orders, "http").await?;
+    let grpc = json!({"TSUGITE_GRPC_SERVICES": "tsugite.demo.v1.Kitchen"});
+    register(n, stage.admin, "customers", customers, ("http", json!({}))).await?;
+    register(n, stage.admin, "kitchen", cook, ("grpc", grpc)).await?;
+    register(n, stage.admin, "orders", orders, ("http", json!({}))).await?;
 
     n.say("The same instances through the AWS Cloud Map API, and through DNS:");
     n.command(&format!(
@@ -118,11 +119,16 @@ async fn messaging(n: &Narrator, aws_door: SocketAddr) -> Step<(String, String, 
     Ok((topic, urls.pop().unwrap_or_default(), audit))
 }
 
-/// Registers an example service and keeps renewing its lease.
-async fn register(n: &Narrator, admin: SocketAddr, name: &str, at: SocketAddr, protocol: &str) -> Step<()> {
+/// Registers an example service, with its protocol and attributes, and keeps renewing its lease.
+async fn register(
+    n: &Narrator,
+    admin: SocketAddr,
+    name: &str,
+    at: SocketAddr,
+    (protocol, attributes): (&str, Value),
+) -> Step<()> {
     let path = format!("/v1/instances/internal/{name}/{name}-1");
-    let body =
-        json!({"address": at.ip().to_string(), "port": at.port(), "protocol": protocol, "ttl_ms": LEASE_MS});
+    let body = json!({"address": at.ip().to_string(), "port": at.port(), "protocol": protocol, "attributes": attributes, "ttl_ms": LEASE_MS});
     n.command(&format!(
         "curl -X PUT http://{admin}{path} -H 'content-type: application/json' -d '{body}'"
     ));
@@ -157,7 +163,7 @@ async fn call(n: &Narrator, stage: Stage) -> Step<()> {
     })?;
 
     n.command(&format!(
-        "buf curl --protocol grpc --http2-prior-knowledge --schema examples/proto -H 'Host: kitchen.internal' -d '{{\"orderId\":\"hello\"}}' http://{gateway}{}",
+        "buf curl --protocol grpc --http2-prior-knowledge --schema examples/proto -d '{{\"orderId\":\"hello\"}}' http://{gateway}{}",
         kitchen::COOK
     ));
     let answer = Call::grpc(
