@@ -77,8 +77,8 @@ async fn find(n: &Narrator, stage: Stage) -> Step<Cast> {
 
     n.say("The same instances through the AWS Cloud Map API, and through DNS:");
     n.command(&format!(
-        "aws --endpoint-url http://{} servicediscovery discover-instances --namespace-name internal --service-name orders",
-        as_localhost(stage.aws)
+        "{} servicediscovery discover-instances --namespace-name internal --service-name orders",
+        aws_cli(stage.aws)
     ));
     let found = aws::discover(stage.aws, "internal", "orders").await?;
     n.result(&found.to_string());
@@ -100,7 +100,7 @@ async fn find(n: &Narrator, stage: Stage) -> Step<Cast> {
 }
 
 async fn messaging(n: &Narrator, aws_door: SocketAddr) -> Step<(String, String, String)> {
-    let endpoint = format!("aws --endpoint-url http://{}", as_localhost(aws_door));
+    let endpoint = aws_cli(aws_door);
     n.command(&format!("{endpoint} sns create-topic --name order-events"));
     let topic = aws::create_topic(aws_door, "order-events").await?;
     n.result(&topic);
@@ -267,10 +267,9 @@ async fn recover(n: &Narrator, stage: Stage, hangs: &AtomicBool) -> Step<()> {
     n.say("customers is healthy again; half-open probes find out and close the circuit:");
     let healed = Instant::now();
     let answer = until("the circuit to close", || async {
-        get(stage.gateway, "/customers/42")
-            .await
-            .ok()
-            .filter(|a| a.status.is_success())
+        let answer = get(stage.gateway, "/customers/42").await.ok()?;
+        let circuit = get(stage.admin, "/v1/circuits/customers.internal").await.ok()?;
+        (answer.status.is_success() && circuit.json()["state"] == json!("closed")).then_some(answer)
     })
     .await?;
     n.answer(&answer);
@@ -285,8 +284,8 @@ async fn tell(n: &Narrator, stage: Stage, cast: &Cast) -> Step<()> {
     n.chapter("4. Tell: each order's event reached both queues, durably");
     for url in [&cast.notifications_queue, &cast.audit_queue] {
         n.command(&format!(
-            "aws --endpoint-url http://{} sqs receive-message --queue-url {url} --max-number-of-messages 10",
-            as_localhost(stage.aws)
+            "{} sqs receive-message --queue-url {url} --max-number-of-messages 10",
+            aws_cli(stage.aws)
         ));
         let bodies = aws::take_all(stage.aws, url).await?;
         n.result(&bodies.join("  "));
@@ -326,13 +325,18 @@ async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut attempt: impl F
     Err(format!("waited {} s in vain for {what}", SOON.as_secs()))
 }
 
-/// `localhost` in place of the loopback address: SDKs prepend `data-` to the host, which an address cannot have.
-fn as_localhost(address: SocketAddr) -> String {
-    if address.ip().is_loopback() {
-        format!("localhost:{}", address.port())
+/// The AWS CLI as it works on a machine where nobody has configured it. `localhost` stands in place of the loopback
+/// address because SDKs prepend `data-` to the host for some calls, which an address cannot have.
+fn aws_cli(door: SocketAddr) -> String {
+    let host = if door.ip().is_loopback() {
+        "localhost".to_owned()
     } else {
-        address.to_string()
-    }
+        door.ip().to_string()
+    };
+    format!(
+        "aws --endpoint-url http://{host}:{} --region us-east-1 --no-sign-request",
+        door.port()
+    )
 }
 
 /// Asks for the A record of a name; returns the address of the first answer.
