@@ -12,6 +12,7 @@
 //!
 //! A [`Bug`] can be planted, to see that the judges are awake.
 
+mod clients;
 mod history;
 mod machine;
 mod notebook;

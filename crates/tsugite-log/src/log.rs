@@ -18,7 +18,9 @@ use tsugite_engine::{Failure, Unavailable};
 use crate::batch::{Batch, Frame};
 use crate::disk::{Disk, Guard};
 use crate::format::segment_name;
+use crate::front::{CheckpointState, Front};
 use crate::hot::Hot;
+use crate::inbox::{Inbox, Snapshot};
 use crate::metrics::{LogMetrics, Metrics};
 use crate::options::{Fatal, OnFatal, Sizes};
 use crate::room::{Admission, Next, Prepared, Room};
@@ -55,78 +57,6 @@ pub(crate) struct Shared<S> {
     on_fatal: OnFatal,
     /// Keeps other processes out until the log is closed.
     guard: Mutex<Option<Box<dyn Guard>>>,
-}
-
-/// What is behind the lock.
-pub(crate) struct Front<S> {
-    pub(crate) state: S,
-    pub(crate) batch: Batch,
-    pub(crate) room: Room,
-    pub(crate) checkpoint: CheckpointState,
-    /// No command is taken any more.
-    pub(crate) closing: bool,
-    /// The threads end once nothing is left to do.
-    pub(crate) quit: bool,
-    /// A write failed.
-    pub(crate) dead: bool,
-    /// Records are being applied: if a panic is found here, state and log no longer agree.
-    applying: bool,
-}
-
-/// Where checkpointing stands.
-#[derive(Default)]
-pub(crate) struct CheckpointState {
-    /// Position of the newest checkpoint on disk.
-    pub(crate) lsn: u64,
-    /// A snapshot is to be taken between two batches.
-    pub(crate) due: bool,
-    /// A snapshot was taken and is not written yet.
-    pub(crate) busy: bool,
-}
-
-/// The state between two batches, on its way to disk.
-pub(crate) struct Snapshot {
-    pub(crate) lsn: u64,
-    pub(crate) keep_from: u64,
-    pub(crate) bytes: Vec<u8>,
-}
-
-/// The keeper's letter box.
-#[derive(Default)]
-pub(crate) struct Inbox {
-    slot: Mutex<Letter>,
-    bell: Condvar,
-}
-
-#[derive(Default)]
-struct Letter {
-    snapshot: Option<Snapshot>,
-    nudged: bool,
-}
-
-impl Inbox {
-    /// Has the keeper look around, with or without a snapshot to write.
-    pub(crate) fn nudge(&self, snapshot: Option<Snapshot>) {
-        let mut letter = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
-        letter.nudged = true;
-        if snapshot.is_some() {
-            letter.snapshot = snapshot;
-        }
-        self.bell.notify_one();
-    }
-
-    pub(crate) fn take(&self) -> Option<Snapshot> {
-        let mut letter = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
-        letter.nudged = false;
-        letter.snapshot.take()
-    }
-
-    /// Sleeps until nudged, at most for `longest`.
-    pub(crate) fn wait(&self, longest: std::time::Duration) {
-        let letter = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
-        let woken = self.bell.wait_timeout_while(letter, longest, |l| !l.nudged);
-        drop(woken);
-    }
 }
 
 /// What the committer has to do next.
@@ -303,48 +233,6 @@ impl<S: State> Shared<S> {
     }
 }
 
-impl<S> Front<S> {
-    /// Whether the committer has nothing to do.
-    pub(crate) const fn is_idle(&self) -> bool {
-        self.batch.is_empty() && (!self.checkpoint.due || self.checkpoint.busy)
-    }
-}
-
-impl<S: State> Front<S> {
-    /// Lets time pass in the state.
-    fn advance(&mut self, now: Now) {
-        self.applying = true;
-        self.state.advance(now);
-        self.applying = false;
-    }
-
-    /// Appends and applies all records, or none. Returns what the reply waits for.
-    fn append<Rec: Into<S::Record>>(&mut self, records: Vec<Rec>, sizes: &Sizes) -> Result<(), Unavailable> {
-        if records.is_empty() {
-            return Ok(());
-        }
-        let mark = self.batch.mark();
-        let records: Vec<S::Record> = records.into_iter().map(Into::into).collect();
-        let grows = records.iter().any(S::grows);
-        for record in &records {
-            self.batch.push(|out| S::encode(record, out));
-        }
-        let fits = self
-            .room
-            .fits(self.batch.start(), self.batch.frame_len(), grows, sizes);
-        if let Err(why) = fits {
-            self.batch.cut(mark);
-            return Err(Unavailable::Full(why));
-        }
-        self.applying = true;
-        for (record, place) in records.into_iter().zip(self.batch.places_after(mark)) {
-            self.state.apply(record, place);
-        }
-        self.applying = false;
-        Ok(())
-    }
-}
-
 impl<S: State> Log<S> {
     /// Decides a command, appends and applies its records; returns the reply once what it waits for is durable.
     ///
@@ -388,7 +276,6 @@ impl<S: State> Log<S> {
 
     /// One attempt at a command: `None`, with `decide` untouched, if there is no room for it now; else the
     /// reply and the position that must be durable before it may leave.
-    #[expect(clippy::type_complexity, reason = "the parts are the caller's own types")]
     pub fn attempt<Rec, R, E>(
         &self,
         decide: &mut Option<impl FnOnce(&S, Now) -> Result<Decision<Rec, R>, E>>,

@@ -103,8 +103,8 @@ impl Sizes {
         let first = 2 * self.reserve + 1024;
         if self.first_segment < first
             || second < batch
-            || self.first_segment % ALIGN != 0
-            || self.segment % ALIGN != 0
+            || !self.first_segment.is_multiple_of(ALIGN)
+            || !self.segment.is_multiple_of(ALIGN)
         {
             return Err(format!(
                 "segments of {} and {second} bytes do not suit batches of {} and decisions of {} bytes",

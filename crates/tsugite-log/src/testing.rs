@@ -14,7 +14,7 @@ use tsugite_base::{Decision, Mono, Now, Place, World};
 use tsugite_engine::Failure;
 
 use crate::disk::sim::{Image, SimDisk};
-use crate::{Committer, Fatal, Keeper, Log, OpenError, Options, Recovery, Sizes, State};
+use crate::{Committer, Fatal, Keeper, Log, OpenError, Opened, Options, Recovery, Sizes, State};
 
 /// A directory that is removed when dropped.
 pub(crate) struct TempDir(PathBuf);
@@ -207,7 +207,12 @@ impl Rig {
             on_fatal: Arc::new(move |f| seen.lock().expect("no panic in here").push(f.clone())),
             ..Options::new(world(&clock, 7), ())
         };
-        let (log, committer, keeper, recovery) = Log::open(&options, Arc::new(disk.clone()))?;
+        let Opened {
+            log,
+            committer,
+            keeper,
+            recovery,
+        } = Log::open(&options, Arc::new(disk.clone()))?;
         Ok(Rig {
             disk,
             clock,

@@ -68,7 +68,9 @@ fn nothing_is_acknowledged_before_its_sync() {
 #[test]
 fn everything_pending_goes_into_one_frame() {
     let mut rig = Rig::new();
-    (0..5).for_each(|key| drop(rig.put(key, 20)));
+    for key in 0..5 {
+        rig.put(key, 20);
+    }
     rig.settle().unwrap();
     let metrics = rig.log.metrics();
     assert_eq!((metrics.frames, metrics.syncs), (1, 1));
@@ -307,7 +309,7 @@ fn a_damaged_checkpoint_is_refused_unless_the_whole_log_is_there() {
 #[test]
 fn checkpoints_come_by_time_only_after_changes() {
     let (mut rig, _) = three_frames();
-    let mut pass = |rig: &mut Rig| {
+    let pass = |rig: &mut Rig| {
         rig.clock.advance(Duration::from_secs(61));
         rig.keeper.step().unwrap();
         rig.settle().unwrap();
@@ -452,7 +454,9 @@ fn a_full_disk_refuses_what_grows_and_recovers() {
     assert!(rig.log.metrics().full);
     assert!(keys > 10);
     // Deletes are still taken, and free the log once a checkpoint was written.
-    (0..keys).for_each(|key| drop(rig.delete(key)));
+    for key in 0..keys {
+        rig.delete(key);
+    }
     rig.settle().unwrap();
     rig.clock.advance(Duration::from_secs(6));
     rig.settle().unwrap();
@@ -579,12 +583,9 @@ fn real(dir: &TempDir) -> (Log<Toy>, Threads<Toy>, crate::Recovery) {
         ..Options::new(world(&Arc::<Still>::default(), 1), ())
     };
     let disk = Arc::new(RealDisk::open(dir.path()).unwrap());
-    let (log, committer, keeper, recovery) = Log::open(&options, disk).unwrap();
-    (
-        log.clone(),
-        Threads::start(log, committer, keeper).unwrap(),
-        recovery,
-    )
+    let opened = Log::open(&options, disk).unwrap();
+    let (log, recovery) = (opened.log.clone(), opened.recovery.clone());
+    (log, Threads::start(opened).unwrap(), recovery)
 }
 
 #[test]

@@ -13,13 +13,22 @@ use crate::options::Options;
 use crate::recovery::{Recovery, recover};
 use crate::state::State;
 
+/// A log that was opened, and those who carry it.
+pub struct Opened<S: State> {
+    /// The log.
+    pub log: Log<S>,
+    /// Writes it.
+    pub committer: Committer<S>,
+    /// Keeps house.
+    pub keeper: Keeper<S>,
+    /// What opening found.
+    pub recovery: Recovery,
+}
+
 impl<S: State> Log<S> {
     /// Opens the log on `disk`, creating it if there is none. Nothing moves before the committer and the keeper
     /// are stepped, by [`Threads`] or by a simulation.
-    pub fn open(
-        options: &Options<S::Settings>,
-        disk: Arc<dyn Disk>,
-    ) -> Result<(Log<S>, Committer<S>, Keeper<S>, Recovery), OpenError> {
+    pub fn open(options: &Options<S::Settings>, disk: Arc<dyn Disk>) -> Result<Opened<S>, OpenError> {
         options.sizes.check().map_err(OpenError::Sizes)?;
         let guard = disk.lock().map_err(|why| OpenError::Locked {
             location: disk.location(),
@@ -47,7 +56,12 @@ impl<S: State> Log<S> {
         let committer = Committer::new(shared.clone(), found.current);
         let interval = options.checkpoint_interval;
         let keeper = Keeper::new(shared.clone(), interval, found.spares, found.next_spare);
-        Ok((Log(shared), committer, keeper, report))
+        Ok(Opened {
+            log: Log(shared),
+            committer,
+            keeper,
+            recovery: report,
+        })
     }
 }
 
@@ -60,7 +74,13 @@ pub struct Threads<S: State> {
 
 impl<S: State> Threads<S> {
     /// Starts both.
-    pub fn start(log: Log<S>, committer: Committer<S>, keeper: Keeper<S>) -> io::Result<Threads<S>> {
+    pub fn start(opened: Opened<S>) -> io::Result<Threads<S>> {
+        let Opened {
+            log,
+            committer,
+            keeper,
+            ..
+        } = opened;
         let thread = |name: &str| std::thread::Builder::new().name(name.into());
         Ok(Threads {
             log,
