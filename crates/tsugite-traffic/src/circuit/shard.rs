@@ -320,3 +320,121 @@ const fn supersedes(new: u64, old: u64) -> bool {
     let slices = (((new & NUMBER).wrapping_sub(old & NUMBER) & NUMBER) as i64) << (64 - NUMBER_BITS);
     generations > 0 || (generations == 0 && slices > 0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SLOW: Duration = Duration::from_secs(2);
+
+    fn shard() -> (Shard, Slices) {
+        let slices = Slices::new(SLOW);
+        (Shard::new(slices), slices)
+    }
+
+    #[test]
+    fn a_counter_belongs_to_the_newest_generation_that_touched_it() {
+        let (shard, _) = shard();
+        shard.add(Kind::Success, 7, 1);
+        shard.add(Kind::Success, 8, 2);
+        shard.add(Kind::Success, 7, 4);
+        shard.add(Kind::Failure, 7, 8);
+        assert_eq!(
+            shard.drain(7),
+            Counts {
+                failure: 8,
+                ..Counts::default()
+            }
+        );
+        assert_eq!(
+            shard.drain(8),
+            Counts {
+                success: 2,
+                ..Counts::default()
+            }
+        );
+        assert_eq!(shard.drain(8), Counts::default());
+        for generation in [1 << 30, 1 << 31, 3 << 30, u32::MAX, 0] {
+            shard.add(Kind::Success, generation, 1);
+        }
+        assert_eq!(shard.drain(0).success, 1, "generations wrap");
+    }
+
+    #[test]
+    fn whoever_uses_a_slot_again_counts_the_calls_that_hang_in_it() {
+        let (shard, slices) = shard();
+        let ring = slices.width() * u32::try_from(slices.count).unwrap();
+        let hung = shard.join(Mono(0), 1).unwrap();
+        let next = shard.join(Mono(0) + ring, 1).unwrap();
+        assert_eq!(shard.drain(1).marked, 1);
+        assert!(shard.leave(hung), "it was counted");
+        assert!(!shard.leave(next));
+        // Calls of an older generation are not counted for the new one.
+        let old = shard.join(Mono(0) + ring * 2, 1).unwrap();
+        let new = shard.join(Mono(0) + ring * 3, 2).unwrap();
+        assert_eq!((shard.drain(1).marked, shard.drain(2).marked), (0, 0));
+        assert!(shard.leave(old) && !shard.leave(new));
+        assert_eq!(
+            shard.join(Mono(0), 2).map(|s| shard.leave(s)),
+            Some(false),
+            "an empty slot is anyone's"
+        );
+    }
+
+    #[test]
+    fn a_sweep_counts_each_hung_call_once_and_never_early() {
+        let (shard, slices) = shard();
+        let start = Mono(123_456_789_000);
+        let calls: Vec<_> = (0..5).map(|_| shard.join(start, 1).unwrap()).collect();
+        shard.sweep(start + SLOW, SLOW, 1);
+        assert_eq!(shard.drain(1).marked, 0);
+        assert!(!shard.leave(calls[0]));
+        shard.sweep(start + SLOW + slices.width(), SLOW, 1);
+        shard.sweep(start + SLOW + slices.width(), SLOW, 1);
+        assert_eq!(shard.drain(1).marked, 4);
+        assert!(shard.leave(calls[1]));
+    }
+
+    #[test]
+    fn a_full_slice_follows_no_further_calls() {
+        let (shard, _) = shard();
+        let most = (0..=COUNT)
+            .take_while(|_| shard.join(Mono(0), 1).is_some())
+            .count() as u64;
+        assert_eq!(most, COUNT);
+        shard.sweep(Mono(0) + SLOW * 2, SLOW, 1);
+        assert_eq!(shard.drain(1).marked, COUNT);
+    }
+
+    #[test]
+    fn slices_are_fine_enough_and_memory_is_bounded() {
+        for millis in [1, 8, 100, 500, 2_000, 5_000, 60_000, 3_600_000] {
+            let slow = Duration::from_millis(millis);
+            let slices = Slices::new(slow);
+            assert!(slices.count.is_power_of_two() && slices.count <= 1024, "{millis}");
+            assert!(
+                slices.width() * u32::try_from(slices.count - 1).unwrap() >= slow,
+                "{millis}"
+            );
+            assert!(
+                slices.width() <= Duration::from_millis(68).max(slow / 500),
+                "{millis}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_median_settles_between_the_halves() {
+        let (shard, _) = shard();
+        assert_eq!(shard.median(), None);
+        for call in 0..10_000u64 {
+            shard.observe_healthy(Duration::from_micros(if call % 10 < 4 {
+                100
+            } else {
+                900 + call % 7 * 50
+            }));
+        }
+        let median = shard.median().unwrap();
+        assert!((900_000..1_000_000).contains(&median), "{median}");
+    }
+}
