@@ -10,7 +10,6 @@ use std::io::{ErrorKind, IoSlice};
 use std::net::Shutdown;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -40,7 +39,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub(super) trait Service: 'static {
     /// The answer to a request of `peer`.
     fn call(
-        self: Arc<Self>,
+        self: Rc<Self>,
         request: Request<Incoming>,
         peer: Peer,
     ) -> impl Future<Output = Response<Full<Bytes>>>;
@@ -65,7 +64,7 @@ impl Peer {
 /// `LocalSet`; drop the future to cut what does not finish in time.
 pub(super) async fn accept<S: Service>(
     listener: TcpListener,
-    service: Arc<S>,
+    service: Rc<S>,
     mut stop: watch::Receiver<bool>,
 ) {
     let mut connections = JoinSet::new();
@@ -89,7 +88,7 @@ pub(super) async fn accept<S: Service>(
     while connections.join_next().await.is_some() {}
 }
 
-async fn serve<S: Service>(stream: TcpStream, service: Arc<S>, mut stop: watch::Receiver<bool>) {
+async fn serve<S: Service>(stream: TcpStream, service: Rc<S>, mut stop: watch::Receiver<bool>) {
     // A failure only means a peer that waits 40 ms longer.
     let _ = stream.set_nodelay(true);
     let phase = Rc::new(Cell::new(Phase::Head(Instant::now())));

@@ -1,5 +1,7 @@
 //! One request: who asks, for what, in which protocol; then the endpoint, then the answer.
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,6 +13,7 @@ use tokio::sync::watch;
 use tsugite_aws::context::Credential;
 use tsugite_aws::{AwsError, Context, Dialect, Fields, Form, xml};
 use tsugite_base::names::Scope;
+use tsugite_base::rng::SplitMix64;
 use tsugite_base::{Uuid, World};
 use tsugite_engine::{Messaging, RegistryStore};
 
@@ -71,23 +74,28 @@ pub async fn serve<S: Messaging + RegistryStore>(
     door: Arc<AwsDoor<S>>,
     stop: watch::Receiver<bool>,
 ) {
-    let service = Arc::new(Served {
+    let ids = SplitMix64::new(door.world.random_u64());
+    let service = Rc::new(Served {
         door,
         stop: stop.clone(),
+        ids: RefCell::new(ids),
     });
     connection::accept(listener, service, stop).await;
 }
 
+/// The door as one thread serves it.
 struct Served<S> {
     door: Arc<AwsDoor<S>>,
     stop: watch::Receiver<bool>,
+    /// Request ids only have to differ: a system call for each would cost as much as its parsing.
+    ids: RefCell<SplitMix64>,
 }
 
 impl<S: Messaging + RegistryStore> connection::Service for Served<S> {
-    async fn call(self: Arc<Self>, request: Request<Incoming>, peer: Peer) -> Response<Full<Bytes>> {
+    async fn call(self: Rc<Self>, request: Request<Incoming>, peer: Peer) -> Response<Full<Bytes>> {
         let door = &self.door;
         let started = door.world.mono();
-        let request_id = door.world.uuid();
+        let request_id = self.request_id();
         let (head, body) = request.into_parts();
         let target = head
             .headers
@@ -115,6 +123,12 @@ struct Answered {
 }
 
 impl<S: Messaging + RegistryStore> Served<S> {
+    fn request_id(&self) -> Uuid {
+        let mut ids = self.ids.borrow_mut();
+        let (high, low) = (ids.next_u64(), ids.next_u64());
+        Uuid::v4(((u128::from(high) << 64) | u128::from(low)).to_le_bytes())
+    }
+
     /// Answers a request of AWS JSON: `X-Amz-Target: <service>.<action>`.
     async fn json(&self, head: &request::Parts, target: &str, body: (Incoming, &Peer), id: Uuid) -> Answered {
         let (prefix, action) = target.split_once('.').unwrap_or(("", target));
