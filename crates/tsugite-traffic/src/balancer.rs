@@ -36,6 +36,8 @@ struct Load {
     /// Nanoseconds, as of `at`.
     rtt: f64,
     at: Mono,
+    /// Until then the endpoint asked to be left alone.
+    held: Mono,
     pending: u32,
 }
 
@@ -151,9 +153,10 @@ impl Balancer {
 
     /// The call failed. `hint` is the service's own wish (Retry-After), at most 300 s of which are believed.
     pub fn failed(&mut self, pick: Pick, hint: Option<Duration>, now: Mono) {
-        let penalty = hint.unwrap_or_default().min(LONGEST_HINT).max(PENALTY);
+        let hint = hint.unwrap_or_default().min(LONGEST_HINT);
         if let Some(load) = self.end(pick) {
-            load.observe(penalty, now);
+            load.observe(PENALTY.max(hint), now);
+            load.held = load.held.max(now + hint);
         }
     }
 
@@ -185,7 +188,8 @@ impl Balancer {
 
 impl Load {
     fn rtt_at(&self, now: Mono) -> f64 {
-        self.rtt * decay(now.since(self.at))
+        let held = self.held.since(now).as_nanos() as f64;
+        (self.rtt * decay(now.since(self.at))).max(held)
     }
 
     /// A peak is taken over at once, as is the first value; a lower one weighs in by the time that has passed.

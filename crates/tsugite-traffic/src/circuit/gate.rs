@@ -237,7 +237,7 @@ impl Permits {
 
     /// The call goes on: its life begins anew.
     pub(super) fn resume(&self, lease: Lease, now: Mono) -> Lease {
-        let start = (now.nanos() / 1000 & START) << START_SHIFT;
+        let start = ((now.nanos() / 1000) & START) << START_SHIFT;
         let anew = Lease {
             word: lease.word & !(START << START_SHIFT) | start,
             ..lease
