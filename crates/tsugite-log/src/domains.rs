@@ -145,3 +145,40 @@ fn section<'a>(from: &mut Get<'a>) -> Result<&'a [u8], Malformed> {
     let len = from.u64(WHAT)?;
     from.take(usize::try_from(len).map_err(|_| Malformed { what: WHAT })?, WHAT)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_tell_whose_record_it_is() {
+        let reset = Record::Registry(tsugite_registry::Record::Reset);
+        let mut bytes = Vec::new();
+        Domains::encode(&reset, &mut bytes);
+        assert!(bytes[0] >= REGISTRY_KINDS);
+        assert_eq!(Domains::decode(&bytes), Ok(reset));
+        for bad in [&[][..], &[0], &[0x7f, 1], &[0xff; 30]] {
+            assert!(Domains::decode(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_snapshot_round_trips_and_garbage_is_refused() {
+        let settings = Settings::default();
+        let empty = Domains::restore(&settings, None, Now::at(1)).unwrap();
+        let mut bytes = Vec::new();
+        empty.snapshot(&mut bytes);
+        let again = Domains::restore(&settings, Some(&bytes), Now::at(1)).unwrap();
+        let mut second = Vec::new();
+        again.snapshot(&mut second);
+        assert_eq!(bytes, second);
+        for len in 0..bytes.len() {
+            assert!(
+                Domains::restore(&settings, Some(&bytes[..len]), Now::at(1)).is_err(),
+                "{len}"
+            );
+        }
+        bytes.push(0);
+        assert!(Domains::restore(&settings, Some(&bytes), Now::at(1)).is_err());
+    }
+}

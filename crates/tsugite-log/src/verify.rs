@@ -263,3 +263,154 @@ fn verify_segment(
     report.segments.push(out);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tsugite_registry::{NamespaceId, PutInstance, ServiceId};
+
+    use super::*;
+    use crate::disk::sim::{Image, SimDisk};
+    use crate::testing::{Still, TINY, world};
+    use crate::{Log, Opened, Options, Sizes};
+
+    const SIZES: Sizes = Sizes {
+        checkpoint_bytes: 1 << 40,
+        ..TINY
+    };
+
+    /// A store of a few segments in which one service gets instances; checkpointed at last if asked.
+    fn image(checkpoint: bool) -> Image {
+        let clock = Arc::<Still>::default();
+        let options = Options {
+            sizes: SIZES,
+            ..Options::new(world(&clock, 1), Settings::default())
+        };
+        let disk = SimDisk::new(1, Image::new());
+        let opened = Log::<Domains>::open(&options, Arc::new(disk.clone())).unwrap();
+        let Opened {
+            log,
+            mut committer,
+            mut keeper,
+            ..
+        } = opened;
+        for n in 0..40 {
+            let put = PutInstance {
+                new_namespace: NamespaceId(1),
+                new_service: ServiceId(2),
+                namespace: "internal".into(),
+                service: "kitchen".into(),
+                instance: format!("i{n}"),
+                address: None,
+                protocol: None,
+                attributes: [("key".to_owned(), "v".repeat(50))].into(),
+                lease_ms: None,
+            };
+            let mut decide = Some(|d: &Domains, now| d.registry.put_instance(put, now));
+            log.attempt(&mut decide).unwrap().unwrap();
+            while committer.step().unwrap() {}
+            keeper.step().unwrap();
+        }
+        if checkpoint {
+            clock.advance(std::time::Duration::from_secs(61));
+            keeper.step().unwrap();
+            committer.step().unwrap();
+            keeper.step().unwrap();
+        }
+        disk.image()
+    }
+
+    fn verified(image: Image) -> Report {
+        let disk = SimDisk::new(1, image.clone());
+        let report = verify(&disk).unwrap();
+        assert_eq!(disk.image(), image, "verify changes nothing");
+        report
+    }
+
+    #[test]
+    fn a_sound_store_is_counted() {
+        let report = verified(image(false));
+        assert!(report.is_sound() && report.torn.is_none(), "{report}");
+        assert_eq!(report.segments.iter().map(|s| s.frames).sum::<u64>(), 40);
+        assert_eq!(report.segments.iter().map(|s| s.records).sum::<u64>(), 42);
+        assert!(report.segments.len() > 1);
+        let report = verified(image(true));
+        assert!(report.is_sound() && report.checkpoint.is_some(), "{report}");
+        assert!(report.to_string().ends_with("sound"));
+        assert_eq!(
+            verified(Image::new()),
+            Report {
+                location: "the simulated disk".into(),
+                ..Report::default()
+            }
+        );
+    }
+
+    #[test]
+    fn every_damage_is_named_at_once() {
+        let mut image = image(false);
+        let names: Vec<String> = image.keys().filter(|n| n.starts_with("log-")).cloned().collect();
+        let flip = |image: &mut Image, name: &str, at: usize| image.get_mut(name).unwrap()[at] ^= 8;
+        flip(&mut image, &names[0], 64 + 40);
+        flip(&mut image, &names[0], 64 + 700);
+        flip(&mut image, &names[1], 5);
+        let report = verified(image);
+        let places: Vec<(&str, u64)> = report
+            .damage
+            .iter()
+            .map(|d| (d.file.as_str(), d.offset))
+            .collect();
+        assert_eq!(places.len(), 3, "{report}");
+        assert_eq!(places[0], (names[0].as_str(), 64));
+        assert_eq!(
+            (places[1].0, places[2]),
+            (names[0].as_str(), (names[1].as_str(), 0))
+        );
+        assert!(report.to_string().ends_with("damaged"));
+    }
+
+    #[test]
+    fn an_interrupted_write_and_missing_files_are_told_apart() {
+        let whole = image(false);
+        let last = whole.keys().rfind(|n| n.starts_with("log-")).unwrap().clone();
+        let mut image = whole.clone();
+        let end = verified(whole.clone()).segments.last().unwrap().end;
+        let base = u64::from_str_radix(&last[4..], 16).unwrap();
+        image.get_mut(&last).unwrap()[(64 + end - base) as usize + 3] = 9;
+        let report = verified(image);
+        assert!(report.is_sound(), "{report}");
+        assert_eq!(report.torn.unwrap().len, 4);
+
+        let mut image = whole;
+        image.remove("log-0000000000000000");
+        assert!(
+            verified(image).damage[0]
+                .what
+                .contains("no segment holds position 0x0")
+        );
+    }
+
+    #[test]
+    fn a_damaged_checkpoint_is_named() {
+        let mut image = image(true);
+        let name = image
+            .keys()
+            .find(|n| n.starts_with("checkpoint-"))
+            .unwrap()
+            .clone();
+        image.get_mut(&name).unwrap()[80] ^= 1;
+        let report = verified(image);
+        assert_eq!(report.damage[0].file, name);
+        assert_eq!(report.damage[0].what, "its checksum does not match");
+    }
+
+    #[test]
+    fn a_store_in_use_is_left_alone() {
+        let disk = SimDisk::new(1, image(false));
+        let guard = disk.lock().unwrap();
+        assert!(matches!(verify(&disk), Err(OpenError::Locked { .. })));
+        drop(guard);
+        assert!(verify(&disk).is_ok());
+    }
+}
