@@ -5,12 +5,18 @@ use tsugite_base::Place;
 
 use crate::format::{FRAME_HEADER, FrameHeader, RECORD_HEADER, align_up};
 
+/// Room that a batch begins with, at least and at most.
+const SMALL: usize = 512;
+const LARGE: usize = 256 * 1024;
+
 /// Records appended since the previous batch was taken. Its position is fixed from the start, so that each
 /// record's place is known when it is appended.
 pub(crate) struct Batch {
     start: u64,
     buf: Vec<u8>,
     payload_crc: u32,
+    /// Length of the frame before: the best guess at this one's.
+    expected: usize,
 }
 
 /// A point in a batch to which it can be cut back.
@@ -25,6 +31,8 @@ pub(crate) struct Frame {
     pub(crate) start: u64,
     /// Header, records and padding.
     pub(crate) bytes: Bytes,
+    /// Bytes of memory that keeping it takes.
+    pub(crate) memory: usize,
 }
 
 impl Frame {
@@ -40,6 +48,7 @@ impl Batch {
             start,
             buf: Vec::new(),
             payload_crc: 0,
+            expected: 0,
         }
     }
 
@@ -76,6 +85,7 @@ impl Batch {
     /// Appends one record; `encode` adds its bytes.
     pub(crate) fn push(&mut self, encode: impl FnOnce(&mut Vec<u8>)) {
         if self.buf.is_empty() {
+            self.buf.reserve_exact(self.expected.max(SMALL));
             self.buf.resize(FRAME_HEADER, 0);
         }
         let header = self.buf.len();
@@ -120,10 +130,14 @@ impl Batch {
         };
         self.buf[..FRAME_HEADER].copy_from_slice(&header.encode());
         self.buf.resize(self.frame_len() as usize, 0);
-        let next = Batch::new(header.next());
+        let next = Batch {
+            expected: self.buf.len().min(LARGE),
+            ..Batch::new(header.next())
+        };
         let full = std::mem::replace(self, next);
         Frame {
             start: full.start,
+            memory: full.buf.capacity(),
             bytes: full.buf.into(),
         }
     }

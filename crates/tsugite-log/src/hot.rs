@@ -12,7 +12,7 @@ const OVERHEAD: u64 = 128;
 
 /// A window on the end of the log. The newest frame is always in it, so an unsynced frame is never missing.
 pub(crate) struct Hot {
-    frames: VecDeque<(u64, Bytes)>,
+    frames: VecDeque<(u64, Bytes, u64)>,
     bytes: u64,
     budget: u64,
 }
@@ -27,18 +27,19 @@ impl Hot {
     }
 
     pub(crate) fn push(&mut self, frame: &Frame) {
-        self.frames.push_back((frame.start, frame.bytes.clone()));
-        self.bytes += frame.bytes.len() as u64 + OVERHEAD;
+        let cost = frame.memory as u64 + OVERHEAD;
+        self.frames.push_back((frame.start, frame.bytes.clone(), cost));
+        self.bytes += cost;
         while self.bytes > self.budget && self.frames.len() > 1 {
-            if let Some((_, old)) = self.frames.pop_front() {
-                self.bytes -= old.len() as u64 + OVERHEAD;
+            if let Some((_, _, cost)) = self.frames.pop_front() {
+                self.bytes -= cost;
             }
         }
     }
 
     pub(crate) fn get(&self, place: Place) -> Option<Bytes> {
-        let after = self.frames.partition_point(|(start, _)| *start <= place.lsn);
-        let (start, bytes) = self.frames.get(after.checked_sub(1)?)?;
+        let after = self.frames.partition_point(|(start, ..)| *start <= place.lsn);
+        let (start, bytes, _) = self.frames.get(after.checked_sub(1)?)?;
         let from = usize::try_from(place.lsn - start).ok()?;
         let to = from.checked_add(place.len as usize)?;
         (to <= bytes.len()).then(|| bytes.slice(from..to))
@@ -55,6 +56,7 @@ mod tests {
         let frame = |start, len| Frame {
             start,
             bytes: vec![start as u8; len].into(),
+            memory: len,
         };
         let place = |lsn| Place { lsn, len: 4 };
         hot.push(&frame(64, 64));

@@ -369,9 +369,10 @@ fn clean_up(
     sizes: &Sizes,
 ) -> Result<(Vec<String>, u64), OpenError> {
     let mut dead = listing.unfinished.clone();
+    let used = checkpoint.map(|header| header.lsn);
+    let others = listing.checkpoints.iter().filter(|&&lsn| Some(lsn) != used);
+    dead.extend(others.map(|&lsn| checkpoint_name(lsn)));
     if let Some(header) = checkpoint {
-        let older = listing.checkpoints.iter().filter(|&&lsn| lsn != header.lsn);
-        dead.extend(older.map(|&lsn| checkpoint_name(lsn)));
         let pairs = listing.segments.iter().zip(listing.segments.iter().skip(1));
         let below = pairs.filter(|&(_, &end)| end <= header.keep_from);
         dead.extend(below.map(|(&base, _)| segment_name(base)));

@@ -72,6 +72,18 @@ pub struct Threads<S: State> {
     keeper: JoinHandle<Keeper<S>>,
 }
 
+/// Sees its thread panic, without which the log would hang for ever instead of ending.
+struct Witness<S: State>(Arc<Shared<S>>);
+
+impl<S: State> Drop for Witness<S> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0
+                .fatal("a thread of the store", &io::Error::other("panicked"));
+        }
+    }
+}
+
 impl<S: State> Threads<S> {
     /// Starts both.
     pub fn start(opened: Opened<S>) -> io::Result<Threads<S>> {
@@ -81,11 +93,18 @@ impl<S: State> Threads<S> {
             keeper,
             ..
         } = opened;
+        let (committer_witness, keeper_witness) = (Witness(log.0.clone()), Witness(log.0.clone()));
         let thread = |name: &str| std::thread::Builder::new().name(name.into());
         Ok(Threads {
             log,
-            committer: thread("log-committer").spawn(move || committer.run())?,
-            keeper: thread("log-keeper").spawn(move || keeper.run())?,
+            committer: thread("log-committer").spawn(move || {
+                let _witness = committer_witness;
+                committer.run()
+            })?,
+            keeper: thread("log-keeper").spawn(move || {
+                let _witness = keeper_witness;
+                keeper.run()
+            })?,
         })
     }
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, Write as _};
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -25,7 +25,6 @@ pub struct RealDisk {
 impl RealDisk {
     /// Opens `dir`, creating it (readable by its owner only) with its parents if it is absent.
     pub fn open(dir: impl Into<PathBuf>) -> io::Result<RealDisk> {
-        use std::os::unix::fs::DirBuilderExt as _;
         let dir = dir.into();
         if !dir.is_dir() {
             fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
@@ -50,6 +49,7 @@ impl Disk for RealDisk {
             .write(true)
             .create(true)
             .truncate(true)
+            .mode(0o600)
             .open(self.dir.join(name))?;
         Ok(Arc::new(RealFile(file)))
     }
@@ -92,6 +92,7 @@ impl Disk for RealDisk {
             .write(true)
             .create(true)
             .truncate(false)
+            .mode(0o600)
             .open(&path)
             .map_err(LockError::Io)?;
         match file.try_lock() {
