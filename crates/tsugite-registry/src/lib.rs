@@ -9,6 +9,7 @@
 
 #![forbid(unsafe_code)]
 
+mod changes;
 mod check;
 mod command;
 mod discover;
@@ -25,6 +26,7 @@ mod services;
 mod snapshot;
 mod validate;
 
+pub use changes::Changes;
 pub use command::*;
 pub use error::*;
 pub use instances::{
@@ -33,7 +35,7 @@ pub use instances::{
 pub use leases::DEFAULT_LEASE_MS;
 pub use model::*;
 pub use record::{Record, Removal};
-pub use registry::{Changes, Registry, Settings};
+pub use registry::{Registry, Settings};
 
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tsugite_base::{Now, Place, Timestamp};
 
+use crate::changes::Trail;
 use crate::check::Check;
 use crate::command::{Health, HealthStatus, InstanceView, NamespaceView, ServiceView};
 use crate::error::{NamespaceNotFound, ServiceNotFound};
@@ -39,9 +40,6 @@ impl Default for Settings {
         }
     }
 }
-
-/// Removed services that [`Registry::changes_since`] remembers before it answers in full.
-const TOMBSTONES: usize = 1_024;
 
 #[derive(Debug)]
 pub(crate) struct NamespaceState {
@@ -84,30 +82,7 @@ pub struct Registry {
     pub(crate) lease_timers: BTreeSet<Timer>,
     pub(crate) overdue: BTreeSet<(ServiceId, Arc<str>)>,
     pub(crate) probe_timers: BTreeSet<Timer>,
-    /// Counts changes that a watcher may care about, in this process.
-    change: u64,
-    /// Services by the change that touched them last; removed ones stay as tombstones for a while.
-    touched: BTreeMap<u64, ServiceId>,
-    tombstones: usize,
-    /// Changes up to here are known only in full.
-    forgotten: u64,
-    /// The change that created or deleted a namespace last.
-    namespaces_touched: u64,
-}
-
-/// What changed since a watcher looked last.
-#[derive(Clone, Debug)]
-pub struct Changes {
-    /// Pass this to the next call.
-    pub seen: u64,
-    /// Whether `services` is everything there is: the watcher drops what it had.
-    pub full: bool,
-    /// All namespaces, if one was created or deleted.
-    pub namespaces: Option<Vec<NamespaceView>>,
-    /// Services that are new or changed, in instances or in health.
-    pub services: Vec<(ServiceView, Vec<InstanceView>)>,
-    /// Services that are gone.
-    pub removed: Vec<ServiceId>,
+    pub(crate) trail: Trail,
 }
 
 impl Registry {
@@ -125,11 +100,7 @@ impl Registry {
             lease_timers: BTreeSet::new(),
             overdue: BTreeSet::new(),
             probe_timers: BTreeSet::new(),
-            change: 0,
-            touched: BTreeMap::new(),
-            tombstones: 0,
-            forgotten: 0,
-            namespaces_touched: 0,
+            trail: Trail::default(),
         }
     }
 
@@ -142,7 +113,7 @@ impl Registry {
             Record::NamespaceDeleted { id, operation, at } => {
                 if let Some(gone) = self.namespaces.remove(&id) {
                     self.namespace_names.remove(&lower(&gone.namespace.name));
-                    self.touch_namespaces();
+                    self.trail.namespaces();
                 }
                 self.operations
                     .push(operation, OperationKind::DeleteNamespace, at, Some(id), None);
@@ -193,10 +164,9 @@ impl Registry {
     }
 
     fn reset_applied(&mut self) {
-        let (change, revision) = (self.change + 1, self.revision);
+        let (trail, revision) = (self.trail.dropped(), self.revision);
         *self = Registry::new(self.settings.clone());
-        self.change = change;
-        self.forgotten = change;
+        self.trail = trail;
         self.revision = revision;
     }
 
@@ -212,12 +182,7 @@ impl Registry {
             services: 0,
         };
         self.namespaces.insert(state.namespace.id, state);
-        self.touch_namespaces();
-    }
-
-    fn touch_namespaces(&mut self) {
-        self.change += 1;
-        self.namespaces_touched = self.change;
+        self.trail.namespaces();
     }
 
     pub(crate) fn service_created(&mut self, service: Service) {
@@ -253,27 +218,7 @@ impl Registry {
                 self.service_names.remove(&key);
             }
         }
-        self.touched.remove(&gone.touched);
-        self.change += 1;
-        self.touched.insert(self.change, id);
-        self.tombstones += 1;
-        if self.tombstones > TOMBSTONES {
-            self.forget_tombstones();
-        }
-    }
-
-    /// Drops every tombstone: watchers that have not seen the latest of them get a full answer.
-    fn forget_tombstones(&mut self) {
-        let services = &self.services;
-        let forgotten = &mut self.forgotten;
-        self.touched.retain(|&change, id| {
-            let live = services.get(id).is_some_and(|s| s.touched == change);
-            if !live {
-                *forgotten = change;
-            }
-            live
-        });
-        self.tombstones = 0;
+        self.bury(id, gone.touched);
     }
 
     fn instance_registered(&mut self, service: ServiceId, instance: Instance, steady: Timestamp) {
@@ -360,51 +305,6 @@ impl Registry {
         }
         self.instances -= 1;
         Some(old)
-    }
-
-    /// Marks a service as changed for [`Registry::changes_since`].
-    pub(crate) fn touch(&mut self, service: ServiceId) {
-        if let Some(state) = self.services.get_mut(&service) {
-            self.touched.remove(&state.touched);
-            self.change += 1;
-            state.touched = self.change;
-            self.touched.insert(self.change, service);
-        }
-    }
-
-    /// The number of the latest change; it differs whenever [`Registry::changes_since`] has something to tell.
-    pub const fn change(&self) -> u64 {
-        self.change
-    }
-
-    /// What changed after `seen` (0: everything), durable or in health alone.
-    pub fn changes_since(&self, seen: u64) -> Changes {
-        let full = seen == 0 || seen < self.forgotten;
-        let from = if full { 0 } else { seen + 1 };
-        let mut changes = Changes {
-            seen: self.change,
-            full,
-            namespaces: None,
-            services: Vec::new(),
-            removed: Vec::new(),
-        };
-        if full || self.namespaces_touched > seen {
-            let all = self.namespaces.values().map(|state| state.view(&self.settings));
-            changes.namespaces = Some(all.collect());
-        }
-        for id in self.touched.range(from..).map(|(_, id)| *id) {
-            match self.services.get(&id).and_then(|state| self.view(state)) {
-                Some(view) => {
-                    let instances = self.services[&id].instances.values();
-                    changes
-                        .services
-                        .push((view, instances.map(InstanceState::view).collect()));
-                }
-                None if !full => changes.removed.push(id),
-                None => {}
-            }
-        }
-        changes
     }
 
     pub(crate) fn instance_mut(&mut self, service: ServiceId, instance: &str) -> Option<&mut InstanceState> {

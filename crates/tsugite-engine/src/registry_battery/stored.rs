@@ -1,0 +1,257 @@
+//! What is durable: registrations, operations, pushed health; and what concurrent callers see of each other.
+
+#![allow(clippy::unwrap_used, reason = "a step that fails fails the test")]
+
+use tokio::task::JoinSet;
+use tsugite_registry::*;
+
+use super::{LEASE_MS, Stage, discover, map, named, orders, put, registration, statuses, uuid};
+use crate::{Failure, RegistryStore};
+
+/// Register, find, change, deregister, delete; each step with its operation.
+pub async fn an_instance_goes_through_its_life<S: Stage<Store: RegistryStore>>(stage: &mut S) {
+    let store = stage.store();
+    let service = orders(&store, HealthSource::None).await;
+    let operation = store
+        .register_instance(registration(service, "i1", &[("a", "1")], 3))
+        .await
+        .unwrap();
+    let made = store.get_operation(operation).await.unwrap();
+    assert_eq!(
+        (made.kind, made.service),
+        (OperationKind::RegisterInstance, Some(service))
+    );
+    let before = store
+        .discover_revision("shop".into(), "orders".into())
+        .await
+        .unwrap();
+    store
+        .register_instance(registration(service, "i1", &[("a", "2")], 4))
+        .await
+        .unwrap();
+    let after = store
+        .discover_revision("shop".into(), "orders".into())
+        .await
+        .unwrap();
+    assert!(after > before);
+    let view = store.get_instance(service, "i1".into()).await.unwrap();
+    assert_eq!(*view.attributes, map(&[("a", "2")]));
+    assert_eq!(discover(&store, HealthFilter::default()).await, ["i1"]);
+    let gone = DeregisterInstance {
+        operation: uuid(5),
+        service,
+        instance: "i1".into(),
+    };
+    assert_eq!(store.deregister_instance(gone).await.unwrap(), uuid(5));
+    assert!(discover(&store, HealthFilter::All).await.is_empty());
+    store.delete_service(service).await.unwrap();
+    let gone = DeleteNamespace {
+        id: NamespaceId(1),
+        operation: uuid(6),
+    };
+    store.delete_namespace(gone).await.unwrap();
+    let page = Page {
+        after: None,
+        limit: 10,
+    };
+    let listed = store.list_operations(vec![], page).await.unwrap();
+    let kinds: Vec<_> = listed.entries.iter().map(|o| o.kind.name()).collect();
+    assert_eq!(
+        kinds,
+        [
+            "DELETE_NAMESPACE",
+            "DEREGISTER_INSTANCE",
+            "REGISTER_INSTANCE",
+            "REGISTER_INSTANCE",
+            "CREATE_NAMESPACE"
+        ]
+    );
+}
+
+/// Each operation names what it did not find.
+pub async fn unknown_names_are_refused<S: Stage<Store: RegistryStore>>(stage: &mut S) {
+    let store = stage.store();
+    let missing = ServiceId(404);
+    let page = || Page {
+        after: None,
+        limit: 1,
+    };
+    assert!(matches!(
+        store.get_service(missing).await,
+        Err(Failure::Refused(_))
+    ));
+    assert!(matches!(
+        store.delete_service(missing).await,
+        Err(Failure::Refused(_))
+    ));
+    assert!(matches!(
+        store.list_instances(missing, page()).await,
+        Err(Failure::Refused(_))
+    ));
+    assert!(matches!(
+        store.get_namespace(NamespaceId(404)).await,
+        Err(Failure::Refused(_))
+    ));
+    assert!(matches!(
+        store.get_operation(uuid(9)).await,
+        Err(Failure::Refused(_))
+    ));
+    assert!(matches!(
+        store.heartbeat(named("i1")).await,
+        Err(Failure::Refused(_))
+    ));
+    assert!(matches!(
+        store.delete_instance(named("i1")).await,
+        Err(Failure::Refused(_))
+    ));
+    let register = store.register_instance(registration(missing, "i1", &[], 3)).await;
+    assert!(matches!(
+        register,
+        Err(Failure::Refused(RegisterError::ServiceNotFound(_)))
+    ));
+    assert!(
+        store
+            .list_namespaces(vec![], page())
+            .await
+            .unwrap()
+            .entries
+            .is_empty()
+    );
+    assert!(
+        store
+            .list_services(None, page())
+            .await
+            .unwrap()
+            .entries
+            .is_empty()
+    );
+}
+
+/// A repeated request answers as the first did, before and after a restart.
+pub async fn repeats_are_harmless<S: Stage<Store: RegistryStore>>(stage: &mut S) {
+    let store = stage.store();
+    let service = orders(&store, HealthSource::None).await;
+    let first = store
+        .register_instance(registration(service, "i1", &[], 3))
+        .await
+        .unwrap();
+    drop(store);
+    stage.restart();
+    let store = stage.store();
+    assert_eq!(orders(&store, HealthSource::None).await, service);
+    let mut again = registration(service, "i1", &[], 3);
+    again.operation = uuid(33);
+    assert_eq!(store.register_instance(again).await.unwrap(), first);
+    let other = store
+        .register_instance(registration(service, "i1", &[("a", "1")], 3))
+        .await;
+    assert!(matches!(
+        other,
+        Err(Failure::Refused(RegisterError::DuplicateRequest(_)))
+    ));
+}
+
+/// What was acknowledged is there after a restart: instances, attributes, operations, revisions.
+pub async fn acknowledged_registrations_survive_a_restart<S: Stage<Store: RegistryStore>>(stage: &mut S) {
+    let store = stage.store();
+    let service = orders(&store, HealthSource::None).await;
+    for n in 0..20 {
+        let attributes = [("n", &*n.to_string())];
+        let command = registration(service, &format!("i{n:02}"), &attributes, 50 + n);
+        store.register_instance(command).await.unwrap();
+    }
+    let gone = DeregisterInstance {
+        operation: uuid(90),
+        service,
+        instance: "i07".into(),
+    };
+    store.deregister_instance(gone).await.unwrap();
+    let revision = store
+        .discover_revision("shop".into(), "orders".into())
+        .await
+        .unwrap();
+    drop(store);
+    stage.restart();
+    let store = stage.store();
+    let found = discover(&store, HealthFilter::All).await;
+    let expected: Vec<_> = (0..20).filter(|n| *n != 7).map(|n| format!("i{n:02}")).collect();
+    assert_eq!(found, expected);
+    let view = store.get_instance(service, "i19".into()).await.unwrap();
+    assert_eq!(*view.attributes, map(&[("n", "19")]));
+    assert_eq!(
+        store
+            .discover_revision("shop".into(), "orders".into())
+            .await
+            .unwrap(),
+        revision
+    );
+    assert_eq!(
+        store.get_operation(uuid(90)).await.unwrap().kind,
+        OperationKind::DeregisterInstance
+    );
+}
+
+/// A pushed status is durable.
+pub async fn pushed_health_is_kept<S: Stage<Store: RegistryStore>>(stage: &mut S) {
+    let store = stage.store();
+    let service = orders(&store, HealthSource::Custom).await;
+    store
+        .register_instance(registration(service, "i1", &[], 3))
+        .await
+        .unwrap();
+    store
+        .register_instance(registration(service, "i2", &[], 4))
+        .await
+        .unwrap();
+    let push = UpdateCustomHealth {
+        service,
+        instance: "i1".into(),
+        healthy: false,
+    };
+    store.update_custom_health(push).await.unwrap();
+    assert_eq!(discover(&store, HealthFilter::default()).await, ["i2"]);
+    drop(store);
+    stage.restart();
+    assert_eq!(discover(&stage.store(), HealthFilter::Unhealthy).await, ["i1"]);
+}
+
+/// Concurrent puts all arrive, and create what they share once.
+pub async fn many_register_at_once<S: Stage<Store: RegistryStore>>(stage: &mut S) {
+    let store = stage.store();
+    let mut tasks = JoinSet::new();
+    for n in 0..64_u64 {
+        let store = store.clone();
+        tasks.spawn(async move {
+            let command = PutInstance {
+                new_namespace: NamespaceId(100 + n),
+                new_service: ServiceId(100 + n),
+                ..put(&format!("i{n}"), None)
+            };
+            store.put_instance(command).await
+        });
+    }
+    for outcome in tasks.join_all().await {
+        assert_eq!(outcome, Ok(PutOutcome::Created));
+    }
+    assert_eq!(statuses(&store).await.len(), 64);
+    let page = Page {
+        after: None,
+        limit: 10,
+    };
+    assert_eq!(store.list_services(None, page).await.unwrap().entries.len(), 1);
+}
+
+/// Nothing is left after a reset, now or after a restart, and watchers are told.
+pub async fn a_reset_drops_all<S: Stage<Store: RegistryStore>>(stage: &mut S) {
+    let store = stage.store();
+    store.put_instance(put("i1", Some(LEASE_MS))).await.unwrap();
+    let seen = store.changes_since(0).await.seen;
+    store.reset_registry().await.unwrap();
+    let changes = store.changes_since(seen).await;
+    assert!(changes.full && changes.services.is_empty());
+    drop(store);
+    stage.restart();
+    let store = stage.store();
+    assert!(store.changes_since(0).await.services.is_empty());
+    assert_eq!(store.put_instance(put("i1", None)).await, Ok(PutOutcome::Created));
+}
