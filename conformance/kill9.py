@@ -104,6 +104,8 @@ class Recorder:
         self.number = 0
         # (queue, body) -> "asked" | "there" | "deleting" | "gone"
         self.messages = {}
+        # (queue, body) -> the moment at which its delete was acknowledged.
+        self.gone = {}
         # Published bodies, and the queues in which each body was ever seen.
         self.published = []
         self.seen = {}
@@ -139,21 +141,23 @@ class Recorder:
                 if self.messages[key] == "asked":
                     self.messages[key] = "there"
 
-    def gone_before(self, queue):
-        """The messages that must not be delivered by a receive that begins now."""
+    def moment(self):
+        """Told apart from moments before and after: what was deleted before one must not be delivered later."""
         with self.lock:
-            return {body for (q, body), state in self.messages.items() if q == queue and state == "gone"}
+            self.number += 1
+            return self.number
 
-    def delivered(self, queue, body, gone):
+    def delivered(self, queue, body, asked):
         with self.lock:
             self.counts["received"] += 1
             self.seen.setdefault(body, set()).add(queue)
             state = self.messages.get((queue, body))
+            gone = self.gone.get((queue, body), asked)
             if state == "asked":
                 self.messages[(queue, body)] = "there"
         if state is None:
             self.violation(f"{queue} delivered {body[:20]}, which nobody sent")
-        elif body in gone:
+        elif gone < asked:
             self.violation(f"{queue} delivered {body[:20]} after its delete was acknowledged")
 
     def deleting(self, queue, bodies):
@@ -164,8 +168,10 @@ class Recorder:
     def deleted(self, queue, bodies):
         with self.lock:
             self.counts["deleted"] += len(bodies)
+            self.number += 1
             for body in bodies:
                 self.messages[(queue, body)] = "gone"
+                self.gone[(queue, body)] = self.number
 
     def crashed(self):
         """Deletes without a reply: the message may be there or not, and no delivery of it is wrong."""
@@ -236,11 +242,11 @@ def publisher(recorder, client, _service):
 
 
 def receive(recorder, client, queue, visibility=VISIBILITY):
-    gone = recorder.gone_before(queue)
+    asked = recorder.moment()
     reply = client.sqs("ReceiveMessage", queue, MaxNumberOfMessages=10, VisibilityTimeout=visibility)
     messages = reply.get("Messages", [])
     for message in messages:
-        recorder.delivered(queue, message["Body"], gone)
+        recorder.delivered(queue, message["Body"], asked)
     return messages
 
 
@@ -360,7 +366,7 @@ def load(recorder, server, ports, service, seconds):
                 recorder.violation(f"refused: {error}")
                 return
 
-    work = [sender] * 4 + [publisher] * 2 + [consumer] * 3 + [registrar("admin"), registrar("cloudmap")]
+    work = [sender] * 3 + [publisher] * 2 + [consumer] * 5 + [registrar("admin"), registrar("cloudmap")]
     threads = [threading.Thread(target=loop, args=(w,)) for w in work]
     for thread in threads:
         thread.start()
@@ -372,23 +378,30 @@ def load(recorder, server, ports, service, seconds):
     recorder.crashed()
 
 
-def drain(recorder, client):
+def drain(recorder, ports):
     """Receives and deletes everything there is; returns the messages that should have come and did not."""
-    deadline = time.monotonic() + 120
-    quiet = {queue: 0 for queue in QUEUES}
-    while min(quiet.values()) < 1 and time.monotonic() < deadline:
-        for queue in QUEUES:
+    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+
+    def empty(queue):
+        client = Client(ports)
+        last = time.monotonic()
+        # Leases of the last round have to run out first; beyond that, nothing new for long means nothing.
+        while time.monotonic() - last < 6 * VISIBILITY:
             messages = receive(recorder, client, queue, visibility=60)
             if messages:
                 delete(recorder, client, queue, messages)
-                quiet[queue] = 0
+                last = time.monotonic()
                 continue
-            names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
             counts = client.sqs("GetQueueAttributes", queue, AttributeNames=names)["Attributes"]
             if all(counts[name] == "0" for name in names):
-                quiet[queue] += 1
-            else:
-                time.sleep(0.1)
+                return
+            time.sleep(0.1)
+
+    threads = [threading.Thread(target=empty, args=(queue,)) for queue in QUEUES]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     return [key for key, state in recorder.messages.items() if state == "there"]
 
 
@@ -436,7 +449,7 @@ def main():
         starts.append(took)
         client = Client(ports)
         check_registry(recorder, client, furnish(client))
-        lost = drain(recorder, client)
+        lost = drain(recorder, ports)
         for queue, body in lost:
             recorder.violation(f"{queue} lost {body[:20]}, whose send was acknowledged")
         for body in recorder.published:
