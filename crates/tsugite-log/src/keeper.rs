@@ -10,7 +10,7 @@ use tsugite_base::Mono;
 
 use crate::checkpoint;
 use crate::disk::is_full;
-use crate::format::{CheckpointHeader, SEGMENT_HEADER, checkpoint_name, segment_name, spare_name};
+use crate::format::{ALIGN, CheckpointHeader, SEGMENT_HEADER, checkpoint_name, segment_name, spare_name};
 use crate::inbox::Snapshot;
 use crate::log::Shared;
 use crate::options::Fatal;
@@ -21,6 +21,9 @@ use crate::state::State;
 const RETRY: Duration = Duration::from_secs(1);
 /// ... and checkpoints, which free segments, come this often.
 const CHECKPOINT_WHEN_FULL: Duration = Duration::from_secs(5);
+
+/// A file that shows how much room there is, for a moment.
+const HEADROOM: &str = "headroom.tmp";
 
 /// The housekeeper. [`Keeper::step`] does what is due; a thread, or a simulation, repeats it.
 pub struct Keeper<S: State> {
@@ -172,7 +175,7 @@ impl<S: State> Keeper<S> {
         };
         self.last_attempt = Some(now);
         let capacity = self.shared.sizes.segment.min(current.saturating_mul(4));
-        let next = match self.segment(capacity) {
+        let next = match self.largest_segment(capacity) {
             Ok(prepared) => Next::Ready(prepared),
             Err(e) if is_full(&e) => {
                 tracing::error!(
@@ -189,6 +192,27 @@ impl<S: State> Keeper<S> {
         self.shared.front().room.next = next;
         self.shared.room.notify_waiters();
         Ok(())
+    }
+
+    /// A segment of `capacity`, or a smaller one if the disk has little room; then as much again must be free,
+    /// or the next checkpoint, which frees segments, would find none.
+    fn largest_segment(&mut self, mut capacity: u64) -> io::Result<Prepared> {
+        let mut prepared = self.segment(capacity);
+        while prepared.as_ref().is_err_and(is_full) && capacity / 2 >= self.shared.sizes.smallest_segment() {
+            capacity = capacity / 2 / ALIGN * ALIGN;
+            prepared = self.headroom(capacity).and_then(|()| self.segment(capacity));
+        }
+        prepared
+    }
+
+    /// Fails if the disk has not twice the room that a segment of `capacity` takes.
+    fn headroom(&self, capacity: u64) -> io::Result<()> {
+        let disk = &*self.shared.disk;
+        let file = disk.create(HEADROOM)?;
+        let allocated = file.allocate(2 * (SEGMENT_HEADER as u64 + capacity));
+        drop(file);
+        disk.remove(HEADROOM)?;
+        allocated
     }
 
     fn segment(&mut self, capacity: u64) -> io::Result<Prepared> {

@@ -95,10 +95,15 @@ impl Default for Sizes {
 }
 
 impl Sizes {
+    /// A segment must have room for the longest batch, and be worth a file.
+    pub(crate) const fn smallest_segment(&self) -> u64 {
+        self.max_batch + self.reserve + 1024
+    }
+
     /// Checks that a full batch fits into the segment that it may open.
     pub(crate) fn check(&self) -> Result<(), String> {
         let second = self.segment.min(self.first_segment.saturating_mul(4));
-        let batch = self.max_batch + self.reserve + 1024;
+        let batch = self.smallest_segment();
         // A next segment is wanted at half; until then there must be room for a decision and a frame's edges.
         let first = 2 * self.reserve + 1024;
         if self.first_segment < first

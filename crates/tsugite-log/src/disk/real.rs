@@ -137,8 +137,9 @@ impl File for RealFile {
     }
 
     fn allocate(&self, len: u64) -> io::Result<()> {
-        let zeros = vec![0; ZEROS];
         let mut at = self.len()?;
+        reserve(&self.0, at, len)?;
+        let zeros = vec![0; ZEROS];
         let mut unsynced = 0;
         while at < len {
             let n = (len - at).min(ZEROS as u64);
@@ -156,6 +157,26 @@ impl File for RealFile {
     fn sync(&self) -> io::Result<()> {
         self.0.sync_data()
     }
+}
+
+/// Takes the space at once, so that a disk without it says so before anything is written.
+#[cfg(target_os = "linux")]
+fn reserve(file: &fs::File, from: u64, to: u64) -> io::Result<()> {
+    use rustix::fs::{FallocateFlags, fallocate};
+    use rustix::io::Errno;
+    if to <= from {
+        return Ok(());
+    }
+    match fallocate(file, FallocateFlags::empty(), from, to - from) {
+        // A file system that cannot reserve: the zeros will find out.
+        Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
+        Err(e) => Err(e.into()),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn reserve(_file: &fs::File, _from: u64, _to: u64) -> io::Result<()> {
+    Ok(())
 }
 
 #[cfg(test)]
