@@ -10,7 +10,7 @@ use tsugite_base::Mono;
 
 use crate::checkpoint;
 use crate::disk::is_full;
-use crate::format::{ALIGN, CheckpointHeader, SEGMENT_HEADER, checkpoint_name, segment_name, spare_name};
+use crate::format::{CheckpointHeader, SEGMENT_HEADER, align_up, checkpoint_name, segment_name, spare_name};
 use crate::inbox::Snapshot;
 use crate::log::Shared;
 use crate::options::Fatal;
@@ -161,7 +161,7 @@ impl<S: State> Keeper<S> {
     /// Makes the next segment if it is wanted.
     fn prepare(&mut self) -> Result<(), Fatal> {
         let now = self.shared.world.mono();
-        let current = {
+        let (current, was_full) = {
             let front = self.shared.front();
             let due = match front.room.next {
                 Next::Preparing => true,
@@ -171,21 +171,25 @@ impl<S: State> Keeper<S> {
             if !due {
                 return Ok(());
             }
-            front.room.capacity
+            (front.room.capacity, matches!(front.room.next, Next::Full(_)))
         };
         self.last_attempt = Some(now);
         let capacity = self.shared.sizes.segment.min(current.saturating_mul(4));
+        let location = self.shared.disk.location();
         let next = match self.largest_segment(capacity) {
-            Ok(prepared) => Next::Ready(prepared),
+            Ok(prepared) => {
+                if was_full {
+                    tracing::info!("there is room for the log in {location} again");
+                }
+                Next::Ready(prepared)
+            }
             Err(e) if is_full(&e) => {
-                tracing::error!(
-                    "no room for the next {capacity} bytes of log in {}: new data is refused until there is",
-                    self.shared.disk.location()
-                );
-                Next::Full(format!(
-                    "{} has no room for the log: {e}",
-                    self.shared.disk.location()
-                ))
+                if !was_full {
+                    tracing::error!(
+                        "no room for the next {capacity} bytes of log in {location}: new data is refused until there is"
+                    );
+                }
+                Next::Full(format!("{location} has no room for the log: {e}"))
             }
             Err(e) => return Err(self.shared.fatal("preparing a segment", &e)),
         };
@@ -197,9 +201,10 @@ impl<S: State> Keeper<S> {
     /// A segment of `capacity`, or a smaller one if the disk has little room; then as much again must be free,
     /// or the next checkpoint, which frees segments, would find none.
     fn largest_segment(&mut self, mut capacity: u64) -> io::Result<Prepared> {
+        let smallest = align_up(self.shared.sizes.smallest_segment());
         let mut prepared = self.segment(capacity);
-        while prepared.as_ref().is_err_and(is_full) && capacity / 2 >= self.shared.sizes.smallest_segment() {
-            capacity = capacity / 2 / ALIGN * ALIGN;
+        while prepared.as_ref().is_err_and(is_full) && capacity > smallest {
+            capacity = align_up(capacity / 2).max(smallest);
             prepared = self.headroom(capacity).and_then(|()| self.segment(capacity));
         }
         prepared
