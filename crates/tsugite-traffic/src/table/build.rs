@@ -25,7 +25,6 @@ impl TableBuilder {
 
     /// Adds a service; a second one with the same key replaces the first.
     pub fn service(&mut self, spec: ServiceSpec) -> &mut TableBuilder {
-        self.services.retain(|s| s.key != spec.key);
         self.services.push(spec);
         self
     }
@@ -53,7 +52,15 @@ impl TableBuilder {
     /// Builds the table. Breakers and balancing slots of services and endpoints that were in the last table built
     /// from the same roster live on; those of services that are gone are dropped.
     pub fn build(mut self, roster: &Roster) -> Table {
+        // Stable, so that of two with one key the one added last comes last, and stays.
         self.services.sort_by(|a, b| a.key.cmp(&b.key));
+        self.services.dedup_by(|later, earlier| {
+            let same = later.key == earlier.key;
+            if same {
+                std::mem::swap(later, earlier);
+            }
+            same
+        });
         let mut table = Table::default();
         let declared: Vec<Vec<String>> = self
             .services

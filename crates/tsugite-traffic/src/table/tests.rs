@@ -287,3 +287,18 @@ fn bad_routes_are_refused() {
         assert_eq!(refused.unwrap_err().what, "host", "{host}");
     }
 }
+
+#[test]
+fn of_two_services_with_one_key_the_last_added_stays() {
+    let mut builder = TableBuilder::new();
+    let mut second = service("shop", "orders");
+    second.endpoints[0].id = "i-2".into();
+    builder
+        .service(service("shop", "orders"))
+        .service(service("shop", "kitchen"))
+        .service(second);
+    let table = builder.build(&Roster::new(1));
+    assert_eq!(table.services().len(), 2);
+    let orders = table.service(&ServiceKey::new("shop", "orders")).unwrap();
+    assert_eq!(orders.endpoints[0].id, "i-2");
+}
