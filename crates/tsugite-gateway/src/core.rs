@@ -117,8 +117,11 @@ impl Core {
     pub(crate) fn age_pools(&self) -> bool {
         let now = self.clients.coarse_now();
         let limit = self.settings().upstream_idle;
-        self.view()
-            .pools()
-            .fold(false, |left, pool| pool.age(now, limit) || left)
+        let mut left = false;
+        for pool in self.view().pools() {
+            // Every pool ages, also after one that has connections left.
+            left |= pool.age(now, limit);
+        }
+        left
     }
 }
