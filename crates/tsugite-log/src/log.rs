@@ -298,11 +298,13 @@ impl<S: State> Log<S> {
             Err(refusal) => return Some(Err(Failure::Refused(refusal))),
         };
         let idle = front.batch.is_empty();
+        let records = decision.records.len() as u64;
         let appended = front.append(decision.records, &shared.sizes);
         front.state.settle();
         if let Err(unavailable) = appended {
             return Some(Err(unavailable.into()));
         }
+        shared.metrics.records.fetch_add(records, Relaxed);
         if idle && !front.batch.is_empty() {
             shared.work.notify_one();
         }

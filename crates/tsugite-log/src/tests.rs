@@ -73,7 +73,7 @@ fn everything_pending_goes_into_one_frame() {
     }
     rig.settle().unwrap();
     let metrics = rig.log.metrics();
-    assert_eq!((metrics.frames, metrics.syncs), (1, 1));
+    assert_eq!((metrics.records, metrics.frames, metrics.syncs), (5, 1, 1));
 }
 
 #[test]

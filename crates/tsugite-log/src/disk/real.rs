@@ -13,7 +13,13 @@ const LOCK: &str = "lock";
 /// Zeros are written in pieces of this many bytes, so that the helper needs little memory.
 const ZEROS: usize = 256 * 1024;
 /// Written zeros are synced this often, so that their write-back never piles up in front of a commit.
-const SYNC_EVERY: u64 = 4 * 1024 * 1024;
+const SYNC_EVERY: u64 = 1024 * 1024;
+
+/// After each such sync the disk is left to those who wait for it.
+const PAUSE: std::time::Duration = std::time::Duration::from_millis(4);
+
+/// A file this small is written at once: somebody waits for the first segment.
+const UNPACED: u64 = 5 * 1024 * 1024;
 
 /// A directory on a real disk.
 #[derive(Debug)]
@@ -146,9 +152,10 @@ impl File for RealFile {
             self.0.write_all_at(&zeros[..n as usize], at)?;
             at += n;
             unsynced += n;
-            if unsynced >= SYNC_EVERY {
+            if unsynced >= SYNC_EVERY && at > UNPACED {
                 self.sync()?;
                 unsynced = 0;
+                std::thread::sleep(PAUSE);
             }
         }
         Ok(())
