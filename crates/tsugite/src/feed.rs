@@ -1,12 +1,15 @@
 //! The feed: turns changes of the registry and the configuration into the gateway's table.
 //!
 //! Changes are taken over as soon as they are durable, all that are pending in one step, so that a burst of
-//! registrations costs one table and a single one waits for nothing.
+//! registrations costs one table and a single one waits for nothing. Building takes time in proportion to the number of
+//! services; it is done beside the control runtime, and leaves at least as much time as it took to everybody else.
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tsugite_engine::RegistryStore;
 use tsugite_gateway::Shared;
 use tsugite_registry::{HealthStatus, InstanceView, ServiceId, ServiceView, address_of, protocol_of};
@@ -18,6 +21,9 @@ use crate::config::{self, Config};
 /// Attribute: gRPC services that an instance serves, `pkg.A, pkg.B`.
 const GRPC_SERVICES: &str = "TSUGITE_GRPC_SERVICES";
 
+/// A table that took no longer is followed by the next without a pause.
+const UNNOTICED: Duration = Duration::from_millis(2);
+
 /// Keeps the gateway's table in step with the registry and the configuration.
 pub struct Feed<S> {
     store: S,
@@ -25,7 +31,7 @@ pub struct Feed<S> {
     config: watch::Receiver<Arc<Config>>,
     changes: watch::Receiver<u64>,
     seen: u64,
-    services: HashMap<ServiceId, ServiceSpec>,
+    services: HashMap<ServiceId, Arc<ServiceSpec>>,
     warned: Vec<String>,
 }
 
@@ -46,7 +52,12 @@ impl<S: RegistryStore> Feed<S> {
     /// Publishes a table for as long as it is polled, whenever something changed.
     pub async fn run(mut self) {
         loop {
+            let begin = Instant::now();
             self.update().await;
+            let took = begin.elapsed();
+            if took > UNNOTICED {
+                tokio::time::sleep(took).await;
+            }
             tokio::select! {
                 Ok(()) = self.changes.changed() => {}
                 Ok(()) = self.config.changed() => {}
@@ -67,33 +78,48 @@ impl<S: RegistryStore> Feed<S> {
             self.services.remove(id);
         }
         for (view, instances) in &changes.services {
-            self.services.insert(view.service.id, spec(view, instances));
+            self.services
+                .insert(view.service.id, Arc::new(spec(view, instances)));
         }
-        self.publish();
+        let config = self.config.borrow_and_update().clone();
+        let services: Vec<_> = self.services.values().cloned().collect();
+        let gateway = self.gateway.clone();
+        let built = tokio::task::spawn_blocking(move || publish(&gateway, &config, &services)).await;
+        match built {
+            Ok(warnings) => self.warn(warnings),
+            Err(error) => {
+                tracing::error!(%error, "the routing table could not be built; the old one stays in force")
+            }
+        }
     }
 
-    fn publish(&mut self) {
-        let config = self.config.borrow_and_update().clone();
-        let mut builder = TableBuilder::new();
-        for spec in self.services.values() {
-            let mut spec = spec.clone();
-            spec.circuit = circuit(&config, &spec.key);
-            builder.service(spec);
+    /// Says what is ambiguous when it becomes so, not with every table.
+    fn warn(&mut self, warnings: Vec<String>) {
+        for warning in warnings.iter().filter(|w| !self.warned.contains(w)) {
+            tracing::warn!("{warning}");
         }
-        for declared in &config.declared.routes {
-            if let Err(error) = builder.route(route(declared)) {
-                tracing::error!(route = declared.name, %error, "the route is left out");
-            }
-        }
-        let table = builder.build(self.gateway.roster());
-        if table.warnings() != self.warned {
-            self.warned = table.warnings().to_vec();
-            for warning in &self.warned {
-                tracing::warn!("{warning}");
-            }
-        }
-        self.gateway.publish(table);
+        self.warned = warnings;
     }
+}
+
+/// Builds a table and puts it into force; answers what is ambiguous in it.
+fn publish(gateway: &Shared, config: &Config, services: &[Arc<ServiceSpec>]) -> Vec<String> {
+    let mut builder = TableBuilder::new();
+    for spec in services {
+        let mut spec = ServiceSpec::clone(spec);
+        spec.circuit = circuit(config, &spec.key);
+        default_protocol(config, &mut spec);
+        builder.service(spec);
+    }
+    for declared in &config.declared.routes {
+        if let Err(error) = builder.route(route(declared)) {
+            tracing::error!(route = declared.name, %error, "the route is left out");
+        }
+    }
+    let table = builder.build(gateway.roster());
+    let warnings = table.warnings().to_vec();
+    gateway.publish(table);
+    warnings
 }
 
 /// The instances that may take calls: those that are healthy, or all if none is.
@@ -122,22 +148,46 @@ fn endpoint(view: &InstanceView) -> Option<Endpoint> {
     Some(Endpoint::new(&*view.id, address_of(&view.attributes)?, protocol))
 }
 
+/// Endpoints that do not say what they speak speak what the configuration says of their service.
+fn default_protocol(config: &Config, spec: &mut ServiceSpec) {
+    let declared = config
+        .declared
+        .services
+        .iter()
+        .find(|service| is_named(&service.name, &spec.key));
+    let protocol = match declared.and_then(|service| service.protocol) {
+        None => return,
+        Some(config::Protocol::Http) => Protocol::Http,
+        Some(config::Protocol::H2c) => Protocol::H2c,
+        Some(config::Protocol::Grpc) => Protocol::Grpc,
+    };
+    for endpoint in spec
+        .endpoints
+        .iter_mut()
+        .filter(|endpoint| endpoint.protocol == Protocol::Unspecified)
+    {
+        endpoint.protocol = protocol;
+    }
+}
+
+fn is_named(name: &config::ServiceName, key: &ServiceKey) -> bool {
+    name.namespace == key.namespace && name.service == key.service
+}
+
 /// The circuit of a service: its own settings or the common ones, for the shortest time limit of its routes.
 fn circuit(config: &Config, key: &ServiceKey) -> CircuitSettings {
-    let is_named =
-        |name: &config::ServiceName| name.namespace == key.namespace && name.service == key.service;
     let routes = config
         .declared
         .routes
         .iter()
-        .filter(|route| is_named(&route.service));
+        .filter(|route| is_named(&route.service, key));
     let timeouts = routes.filter(|route| !route.streaming).map(|route| route.timeout);
     let timeout = timeouts.chain([DEFAULT_TIMEOUT]).min();
     let declared = config
         .declared
         .services
         .iter()
-        .find(|service| is_named(&service.name));
+        .find(|service| is_named(&service.name, key));
     declared
         .map_or(&config.circuit, |service| &service.circuit)
         .settings(timeout)
