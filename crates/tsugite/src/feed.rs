@@ -206,3 +206,107 @@ fn route(declared: &config::Route) -> Route {
         ..default
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tsugite_base::Timestamp;
+    use tsugite_registry::{Health, HealthSource, NamespaceId, NamespaceKind, Service};
+
+    use super::*;
+
+    fn view() -> ServiceView {
+        ServiceView {
+            service: Service {
+                id: ServiceId(1),
+                namespace: NamespaceId(1),
+                name: "orders".into(),
+                description: None,
+                creator_request_id: None,
+                dns: None,
+                health: HealthSource::None,
+                created: Timestamp(0),
+            },
+            namespace_name: "shop".into(),
+            namespace_kind: NamespaceKind::Http,
+            soa_ttl: 1,
+            default_ttl: 1,
+            instances: 0,
+            revision: 0,
+        }
+    }
+
+    fn instance(id: &str, status: HealthStatus, attributes: &[(&str, &str)]) -> InstanceView {
+        let attributes = attributes
+            .iter()
+            .map(|&(k, v)| (k.to_owned(), v.to_owned()))
+            .collect();
+        InstanceView {
+            id: id.into(),
+            attributes: Arc::new(attributes),
+            health: Health {
+                status,
+                lease: None,
+                active: None,
+                custom: None,
+            },
+            lease_ms: None,
+            lease_until: None,
+            creator_request_id: None,
+            registered: Timestamp(0),
+        }
+    }
+
+    const WHERE: (&str, &str) = ("AWS_INSTANCE_IPV4", "127.0.0.1");
+
+    #[test]
+    fn healthy_instances_take_calls_or_all_if_none_is_healthy() {
+        use HealthStatus::{Healthy, Unhealthy, Unknown};
+        for (statuses, expected) in [
+            (&[Healthy, Unhealthy, Unknown, Healthy][..], &["0", "3"][..]),
+            (&[Unhealthy, Unknown], &["0", "1"]),
+            (&[], &[]),
+        ] {
+            let made = statuses.iter().enumerate();
+            let instances: Vec<_> = made
+                .map(|(n, status)| instance(&n.to_string(), *status, &[WHERE]))
+                .collect();
+            let spec = spec(&view(), &instances);
+            let ids: Vec<_> = spec.endpoints.iter().map(|e| e.id.as_str()).collect();
+            assert_eq!(ids, expected, "{statuses:?}");
+        }
+    }
+
+    #[test]
+    fn attributes_say_where_and_what() {
+        let healthy = HealthStatus::Healthy;
+        let instances = [
+            instance("nowhere", healthy, &[("AWS_INSTANCE_PORT", "1")]),
+            instance("plain", healthy, &[WHERE]),
+            instance(
+                "kitchen",
+                healthy,
+                &[
+                    ("AWS_INSTANCE_IPV6", "::1"),
+                    ("AWS_INSTANCE_PORT", "50051"),
+                    ("TSUGITE_PROTOCOL", "grpc"),
+                    ("TSUGITE_GRPC_SERVICES", "pkg.Kitchen, pkg.Oven"),
+                ],
+            ),
+        ];
+        let spec = spec(&view(), &instances);
+        let told: Vec<_> = spec
+            .endpoints
+            .iter()
+            .map(|e| (e.id.as_str(), e.address.to_string(), e.protocol))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                ("plain", "127.0.0.1:80".to_owned(), Protocol::Unspecified),
+                ("kitchen", "[::1]:50051".to_owned(), Protocol::Grpc),
+            ]
+        );
+        assert_eq!(spec.grpc_services, ["pkg.Kitchen", "pkg.Oven"]);
+        assert_eq!(spec.key.to_string(), "orders.shop");
+    }
+}
