@@ -6,10 +6,9 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
-use tokio::time::Instant;
 use tsugite_engine::RegistryStore;
 use tsugite_gateway::Shared;
 use tsugite_registry::{HealthStatus, InstanceView, ServiceId, ServiceView, address_of, protocol_of};
@@ -52,9 +51,7 @@ impl<S: RegistryStore> Feed<S> {
     /// Publishes a table for as long as it is polled, whenever something changed.
     pub async fn run(mut self) {
         loop {
-            let begin = Instant::now();
-            self.update().await;
-            let took = begin.elapsed();
+            let took = self.update().await;
             if took > UNNOTICED {
                 tokio::time::sleep(took).await;
             }
@@ -66,8 +63,8 @@ impl<S: RegistryStore> Feed<S> {
         }
     }
 
-    /// Publishes a table with all that is durable now.
-    pub async fn update(&mut self) {
+    /// Publishes a table with all that is durable now; answers how long the table took.
+    pub async fn update(&mut self) -> Duration {
         self.changes.borrow_and_update();
         let changes = self.store.changes_since(self.seen).await;
         self.seen = changes.seen;
@@ -84,11 +81,18 @@ impl<S: RegistryStore> Feed<S> {
         let config = self.config.borrow_and_update().clone();
         let services: Vec<_> = self.services.values().cloned().collect();
         let gateway = self.gateway.clone();
-        let built = tokio::task::spawn_blocking(move || publish(&gateway, &config, &services)).await;
-        match built {
-            Ok(warnings) => self.warn(warnings),
+        let built = tokio::task::spawn_blocking(move || {
+            let begin = Instant::now();
+            (publish(&gateway, &config, &services), begin.elapsed())
+        });
+        match built.await {
+            Ok((warnings, took)) => {
+                self.warn(warnings);
+                took
+            }
             Err(error) => {
-                tracing::error!(%error, "the routing table could not be built; the old one stays in force")
+                tracing::error!(%error, "the routing table could not be built; the old one stays in force");
+                Duration::ZERO
             }
         }
     }
