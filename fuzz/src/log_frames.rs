@@ -8,7 +8,7 @@ use tsugite_base::codec::Malformed;
 use tsugite_base::world::{Clock, Entropy};
 use tsugite_base::{Decision, Mono, Now, Place, World};
 use tsugite_log::disk::sim::SimDisk;
-use tsugite_log::{Log, Options, Sizes, State, verify};
+use tsugite_log::{Log, Opened, Options, Sizes, State, verify};
 
 use crate::{Edits, damage};
 
@@ -96,8 +96,12 @@ fn image() -> &'static BTreeMap<String, Vec<u8>> {
     static IMAGE: OnceLock<BTreeMap<String, Vec<u8>>> = OnceLock::new();
     IMAGE.get_or_init(|| {
         let disk = SimDisk::new(1, BTreeMap::new());
-        let (log, mut committer, mut keeper, _) =
-            Log::<Memory>::open(&options(), Arc::new(disk.clone())).expect("opens");
+        let Opened {
+            log,
+            mut committer,
+            mut keeper,
+            ..
+        } = Log::<Memory>::open(&options(), Arc::new(disk.clone())).expect("opens");
         for number in 0u32..20 {
             let record = number.to_be_bytes().to_vec();
             let mut decide = Some(|_: &Memory, _| Ok::<_, Infallible>(Decision::record(vec![record], ())));
@@ -129,7 +133,8 @@ fn a_damaged_disk_is_opened_or_refused() {
                 bytes.resize(length, 0);
             }
             let report = verify(&SimDisk::new(1, image.clone()));
-            let Ok((log, ..)) = Log::<Memory>::open(&options(), Arc::new(SimDisk::new(1, image))) else {
+            let Ok(Opened { log, .. }) = Log::<Memory>::open(&options(), Arc::new(SimDisk::new(1, image)))
+            else {
                 return;
             };
             assert!(report.is_ok(), "what opens can be verified");

@@ -163,7 +163,9 @@ impl Shared {
         lasts: Option<Duration>,
         note: &str,
     ) -> Option<CircuitReport> {
-        self.change(name, |breaker, now| breaker.set_override(what, lasts.map(|d| now + d), note, now))
+        self.change(name, |breaker, now| {
+            breaker.set_override(what, lasts.map(|d| now + d), note, now)
+        })
     }
 
     /// Lifts an override. `None` if there is no such circuit.

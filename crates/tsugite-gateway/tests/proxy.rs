@@ -22,7 +22,10 @@ fn connections_are_kept_on_both_sides() {
         gateway.service("greeter", Protocol::Unspecified, &[address]);
         let mut client = gateway.h1().await;
         for _ in 0..20 {
-            let request = Request::get("/greeter/x").header("host", "gw").body(TestBody::empty()).unwrap();
+            let request = Request::get("/greeter/x")
+                .header("host", "gw")
+                .body(TestBody::empty())
+                .unwrap();
             client.ready().await.unwrap();
             let response = client.send_request(request).await.unwrap();
             assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "hello");
@@ -71,11 +74,22 @@ fn the_head_is_rewritten_as_a_proxy_should() {
 async fn check_echo(client_h2: bool, endpoint_h2: bool) {
     let gateway = Gateway::start().await;
     let (address, seen) = endpoint(endpoint_h2, echo).await;
-    let protocol = if endpoint_h2 { Protocol::H2c } else { Protocol::Http };
+    let protocol = if endpoint_h2 {
+        Protocol::H2c
+    } else {
+        Protocol::Http
+    };
     gateway.service("echo", protocol, &[address]);
     let (feed, body) = TestBody::fed();
-    let uri = if client_h2 { "http://echo.internal/" } else { "/echo/" };
-    let request = Request::post(uri).header("host", "echo.internal").header("trailer", "x-sum").header("te", "trailers");
+    let uri = if client_h2 {
+        "http://echo.internal/"
+    } else {
+        "/echo/"
+    };
+    let request = Request::post(uri)
+        .header("host", "echo.internal")
+        .header("trailer", "x-sum")
+        .header("te", "trailers");
     let request = request.body(body).unwrap();
     let response = if client_h2 {
         feed.send(Frame::data(Bytes::from("one"))).unwrap();
@@ -96,7 +110,11 @@ async fn check_echo(client_h2: bool, endpoint_h2: bool) {
     feed.send(Frame::trailers(trailers.clone())).unwrap();
     drop(feed);
     let last = body.frame().await.unwrap().unwrap();
-    assert_eq!(last.into_trailers().unwrap(), trailers, "client h2 {client_h2}, endpoint h2 {endpoint_h2}");
+    assert_eq!(
+        last.into_trailers().unwrap(),
+        trailers,
+        "client h2 {client_h2}, endpoint h2 {endpoint_h2}"
+    );
     assert!(body.frame().await.is_none());
     assert_eq!(seen.requests.get(), 1);
 }
@@ -123,8 +141,11 @@ fn two_mebibytes_come_back_unchanged() {
             gateway.service("echo", protocol, &[address]);
             let request = Request::post("http://echo.internal/").header("host", "echo.internal");
             let request = request.body(TestBody::of(sent.clone())).unwrap();
-            let response =
-                if h2 { gateway.h2().await.send_request(request).await } else { gateway.h1().await.send_request(request).await };
+            let response = if h2 {
+                gateway.h2().await.send_request(request).await
+            } else {
+                gateway.h1().await.send_request(request).await
+            };
             let got = response.unwrap().into_body().collect().await.unwrap().to_bytes();
             assert!(got == sent, "h2 {h2}: {} bytes of {}", got.len(), sent.len());
         }
@@ -151,16 +172,28 @@ fn heads_without_bodies_and_old_clients() {
         let gateway = Gateway::start().await;
         let (address, _) = endpoint(false, |_| async {
             let mut response = Response::new(TestBody::empty());
-            response.headers_mut().insert("content-length", HeaderValue::from(1234));
+            response
+                .headers_mut()
+                .insert("content-length", HeaderValue::from(1234));
             response
         })
         .await;
         let (greeter, _) = endpoint(false, hello).await;
-        gateway.service("sized", Protocol::Http, &[address]).service("greeter", Protocol::Http, &[greeter]);
-        let answer = gateway.raw("HEAD /sized/ HTTP/1.1\r\nHost: gw\r\nConnection: close\r\n\r\n").await;
-        assert!(answer.contains("content-length: 1234") && answer.ends_with("\r\n\r\n"), "{answer}");
+        gateway
+            .service("sized", Protocol::Http, &[address])
+            .service("greeter", Protocol::Http, &[greeter]);
+        let answer = gateway
+            .raw("HEAD /sized/ HTTP/1.1\r\nHost: gw\r\nConnection: close\r\n\r\n")
+            .await;
+        assert!(
+            answer.contains("content-length: 1234") && answer.ends_with("\r\n\r\n"),
+            "{answer}"
+        );
         let answer = gateway.raw("GET /greeter/ HTTP/1.0\r\n\r\n").await;
-        assert!(answer.starts_with("HTTP/1.0 200 OK") && answer.ends_with("hello"), "{answer}");
+        assert!(
+            answer.starts_with("HTTP/1.0 200 OK") && answer.ends_with("hello"),
+            "{answer}"
+        );
         assert!(!answer.contains("chunked"), "{answer}");
     });
 }
@@ -172,7 +205,9 @@ fn a_resting_connection_that_the_endpoint_closed_costs_no_request() {
         // Answers once on each connection, then closes it as soon as the next request has come.
         let address = raw_endpoint(|mut tcp| async move {
             read_head(&mut tcp).await;
-            tcp.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.unwrap();
+            tcp.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+                .await
+                .unwrap();
             read_head(&mut tcp).await;
         })
         .await;
@@ -181,7 +216,10 @@ fn a_resting_connection_that_the_endpoint_closed_costs_no_request() {
             assert_eq!(gateway.get("/short/").await.0, 200);
         }
         // What is not safe to repeat is not repeated: its head was sent.
-        let request = Request::post("/short/").header("host", "gw").body(TestBody::of("x")).unwrap();
+        let request = Request::post("/short/")
+            .header("host", "gw")
+            .body(TestBody::of("x"))
+            .unwrap();
         let response = gateway.h1().await.send_request(request).await.unwrap();
         assert_eq!(response.status(), StatusCode::BAD_GATEWAY);
     });
@@ -198,7 +236,9 @@ fn http2_connections_are_shared_and_replaced() {
         for _ in 0..50 {
             let mut client = client.clone();
             waiting.spawn_local(async move {
-                let request = Request::get("http://greeter.internal/").body(TestBody::empty()).unwrap();
+                let request = Request::get("http://greeter.internal/")
+                    .body(TestBody::empty())
+                    .unwrap();
                 client.send_request(request).await.unwrap().status()
             });
         }
@@ -235,8 +275,14 @@ fn a_goaway_loses_no_request() {
         });
         let mut client = gateway.h2().await;
         for n in 0..30 {
-            let request = Request::get("http://fickle.internal/").body(TestBody::empty()).unwrap();
-            assert_eq!(client.send_request(request).await.unwrap().status(), StatusCode::OK, "request {n}");
+            let request = Request::get("http://fickle.internal/")
+                .body(TestBody::empty())
+                .unwrap();
+            assert_eq!(
+                client.send_request(request).await.unwrap().status(),
+                StatusCode::OK,
+                "request {n}"
+            );
         }
         assert!(connections.get() >= 5, "{}", connections.get());
     });
@@ -248,7 +294,10 @@ fn websockets_and_other_switches_pass() {
         let gateway = Gateway::start().await;
         let address = raw_endpoint(|mut tcp| async move {
             let head = read_head(&mut tcp).await.to_ascii_lowercase();
-            assert!(head.contains("upgrade: shout") && head.contains("connection: upgrade"), "{head}");
+            assert!(
+                head.contains("upgrade: shout") && head.contains("connection: upgrade"),
+                "{head}"
+            );
             let accept = b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: shout\r\n\r\n";
             tcp.write_all(accept).await.unwrap();
             let mut word = [0; 3];
@@ -259,7 +308,8 @@ fn websockets_and_other_switches_pass() {
         .await;
         gateway.service("shout", Protocol::Unspecified, &[address]);
         let mut tcp = gateway.connect().await;
-        let ask = b"GET /shout/ HTTP/1.1\r\nHost: gw\r\nConnection: keep-alive, Upgrade\r\nUpgrade: shout\r\n\r\n";
+        let ask =
+            b"GET /shout/ HTTP/1.1\r\nHost: gw\r\nConnection: keep-alive, Upgrade\r\nUpgrade: shout\r\n\r\n";
         tcp.write_all(ask).await.unwrap();
         let head = read_head(&mut tcp).await;
         assert!(head.starts_with("HTTP/1.1 101"), "{head}");
@@ -281,12 +331,19 @@ fn a_switch_is_refused_where_there_is_none() {
         let gateway = Gateway::start().await;
         let (address, seen) = endpoint(true, hello).await;
         gateway.service("two", Protocol::H2c, &[address]);
-        let ask = "GET /two/ HTTP/1.1\r\nHost: gw\r\nConnection: Upgrade, close\r\nUpgrade: websocket\r\n\r\n";
+        let ask =
+            "GET /two/ HTTP/1.1\r\nHost: gw\r\nConnection: Upgrade, close\r\nUpgrade: websocket\r\n\r\n";
         let answer = gateway.raw(ask).await;
-        assert!(answer.starts_with("HTTP/1.1 501") && answer.contains("upgrade-refused"), "{answer}");
+        assert!(
+            answer.starts_with("HTTP/1.1 501") && answer.contains("upgrade-refused"),
+            "{answer}"
+        );
         assert_eq!(seen.requests.get(), 0);
         let ask = "GET /two/ HTTP/1.1\r\nHost: gw\r\nConnection: Upgrade, close\r\nUpgrade: h2c\r\n\r\n";
-        assert!(gateway.raw(ask).await.starts_with("HTTP/1.1 200"), "an offer of h2c is declined in silence");
+        assert!(
+            gateway.raw(ask).await.starts_with("HTTP/1.1 200"),
+            "an offer of h2c is declined in silence"
+        );
     });
 }
 
@@ -299,14 +356,26 @@ fn proxy_mode_reaches_registered_services_only() {
         let ask = "GET http://orders.internal/x HTTP/1.1\r\nHost: other\r\nConnection: close\r\n\r\n";
         assert!(gateway.raw(ask).await.starts_with("HTTP/1.1 200"));
         let head = seen.head.borrow_mut().take().unwrap();
-        assert_eq!((head.uri.path(), head.headers["host"].to_str().unwrap()), ("/x", "orders.internal"));
+        assert_eq!(
+            (head.uri.path(), head.headers["host"].to_str().unwrap()),
+            ("/x", "orders.internal")
+        );
         let ask = "GET http://example.com/orders/ HTTP/1.1\r\nHost: example.com\r\nConnection: close\r\n\r\n";
         let answer = gateway.raw(ask).await;
-        assert!(answer.starts_with("HTTP/1.1 403") && answer.contains("not-an-open-proxy"), "{answer}");
-        assert!(answer.contains("proxy-status: tsugite; error=destination_not_found"), "{answer}");
+        assert!(
+            answer.starts_with("HTTP/1.1 403") && answer.contains("not-an-open-proxy"),
+            "{answer}"
+        );
+        assert!(
+            answer.contains("proxy-status: tsugite; error=destination_not_found"),
+            "{answer}"
+        );
         let ask = "CONNECT example.com:443 HTTP/1.1\r\nHost: example.com:443\r\nConnection: close\r\n\r\n";
         let answer = gateway.raw(ask).await;
-        assert!(answer.starts_with("HTTP/1.1 405") && answer.contains("tunnel-refused"), "{answer}");
+        assert!(
+            answer.starts_with("HTTP/1.1 405") && answer.contains("tunnel-refused"),
+            "{answer}"
+        );
         assert_eq!(seen.requests.get(), 1);
     });
 }
@@ -315,15 +384,23 @@ fn proxy_mode_reaches_registered_services_only() {
 fn problems_say_what_went_wrong() {
     run(|| async {
         let gateway = Gateway::start().await;
-        let free = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let free = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .unwrap()
+            .local_addr()
+            .unwrap();
         let garbage = raw_endpoint(|mut tcp| async move {
             read_head(&mut tcp).await;
             let _ = tcp.write_all(b"SSH-2.0-OpenSSH_9.2\r\n\r\n").await;
         })
         .await;
         let mute = raw_endpoint(|mut tcp| async move { drop(read_head(&mut tcp).await) }).await;
-        gateway.service("dead", Protocol::Http, &[free]).service("empty", Protocol::Http, &[]);
-        gateway.service("garbage", Protocol::Http, &[garbage]).service("mute", Protocol::Http, &[mute]);
+        gateway
+            .service("dead", Protocol::Http, &[free])
+            .service("empty", Protocol::Http, &[]);
+        gateway
+            .service("garbage", Protocol::Http, &[garbage])
+            .service("mute", Protocol::Http, &[mute]);
         for (path, status, name) in [
             ("/dead/", 502, "endpoint-unreachable"),
             ("/empty/", 503, "no-available-endpoint"),
@@ -334,7 +411,10 @@ fn problems_say_what_went_wrong() {
         ] {
             let (got, headers, body) = gateway.get(path).await;
             assert_eq!(got, status, "{path}: {body}");
-            assert!(body.contains(&format!("\"type\":\"urn:tsugite:problem:{name}\"")), "{path}: {body}");
+            assert!(
+                body.contains(&format!("\"type\":\"urn:tsugite:problem:{name}\"")),
+                "{path}: {body}"
+            );
             assert!(body.contains("\"instance\":\"urn:uuid:"), "{path}: {body}");
             assert_eq!(headers["content-type"], "application/problem+json", "{path}");
         }
@@ -354,7 +434,10 @@ fn configured_routes_set_limits() {
         gateway.route(route);
         let (status, _, body) = gateway.get("/limited/x").await;
         assert_eq!(status, 504);
-        assert!(body.contains("response-timeout") && body.contains("slow.internal"), "{body}");
+        assert!(
+            body.contains("response-timeout") && body.contains("slow.internal"),
+            "{body}"
+        );
         assert_eq!(gateway.count("slow", ResponseClass::Timeout), 1);
     });
 }
@@ -362,7 +445,10 @@ fn configured_routes_set_limits() {
 #[test]
 fn the_limit_of_a_route_covers_the_body_and_starts_when_the_request_is_complete() {
     run(|| async {
-        let settings = Settings { route_timeout: Duration::from_millis(150), ..Settings::default() };
+        let settings = Settings {
+            route_timeout: Duration::from_millis(150),
+            ..Settings::default()
+        };
         let gateway = Gateway::with(settings).await;
         let (stuck, _) = endpoint(false, |_| async {
             let (feed, body) = TestBody::fed();
@@ -374,19 +460,35 @@ fn the_limit_of_a_route_covers_the_body_and_starts_when_the_request_is_complete(
         })
         .await;
         let (patient, _) = endpoint(false, |request| async move {
-            Response::new(TestBody::of(request.into_body().collect().await.unwrap().to_bytes()))
+            Response::new(TestBody::of(
+                request.into_body().collect().await.unwrap().to_bytes(),
+            ))
         })
         .await;
-        gateway.service("stuck", Protocol::Http, &[stuck]).service("patient", Protocol::Http, &[patient]);
+        gateway
+            .service("stuck", Protocol::Http, &[stuck])
+            .service("patient", Protocol::Http, &[patient]);
 
-        let request = Request::get("/stuck/").header("host", "gw").body(TestBody::empty()).unwrap();
-        let mut body = gateway.h1().await.send_request(request).await.unwrap().into_body();
+        let request = Request::get("/stuck/")
+            .header("host", "gw")
+            .body(TestBody::empty())
+            .unwrap();
+        let mut body = gateway
+            .h1()
+            .await
+            .send_request(request)
+            .await
+            .unwrap()
+            .into_body();
         assert_eq!(piece(&mut body).await, "begun");
         assert!(body.frame().await.unwrap().is_err(), "cut off");
         assert_eq!(gateway.count("stuck", ResponseClass::Timeout), 1);
 
         let (feed, body) = TestBody::fed();
-        let request = Request::post("/patient/").header("host", "gw").body(body).unwrap();
+        let request = Request::post("/patient/")
+            .header("host", "gw")
+            .body(body)
+            .unwrap();
         let mut client = gateway.h1().await;
         let answer = tokio::task::spawn_local(async move { client.send_request(request).await.unwrap() });
         for _ in 0..10 {
@@ -395,7 +497,14 @@ fn the_limit_of_a_route_covers_the_body_and_starts_when_the_request_is_complete(
         }
         drop(feed);
         let answer = answer.await.unwrap();
-        assert_eq!(answer.status(), StatusCode::OK, "an upload of 400 ms under a limit of 150 ms");
-        assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "..........");
+        assert_eq!(
+            answer.status(),
+            StatusCode::OK,
+            "an upload of 400 ms under a limit of 150 ms"
+        );
+        assert_eq!(
+            answer.into_body().collect().await.unwrap().to_bytes(),
+            ".........."
+        );
     });
 }

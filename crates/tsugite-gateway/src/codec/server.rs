@@ -7,6 +7,7 @@ use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
+use std::task::Poll;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -60,7 +61,11 @@ impl Codecs {
         H: Fn(Request<Incoming>) -> F,
         F: Future<Output = Response<Body>> + 'static,
     {
-        let (is_h2, prefix) = sniff(&mut tcp).await?;
+        // A connection that has not asked for anything has nothing to finish.
+        let (is_h2, prefix) = tokio::select! {
+            sniffed = sniff(&mut tcp) => sniffed?,
+            () = poll_fn(|cx| if client.is_stopping(cx) { Poll::Ready(()) } else { Poll::Pending }) => return Ok(()),
+        };
         let io = TokioIo::new(ClientIo::new(tcp, client.state.clone(), prefix, !is_h2));
         let service = hyper::service::service_fn(|request| {
             let answer = handle(request);

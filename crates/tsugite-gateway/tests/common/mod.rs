@@ -31,10 +31,15 @@ pub(crate) const SOON: Duration = Duration::from_secs(5);
 
 /// Runs a test on one thread, with a limit far above what it needs.
 pub(crate) fn run<F: Future<Output = ()>>(test: impl FnOnce() -> F) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async {
-        tokio::time::timeout(Duration::from_secs(60), test()).await.expect("the test hangs");
+        tokio::time::timeout(Duration::from_secs(60), test())
+            .await
+            .expect("the test hangs");
     });
 }
 
@@ -62,7 +67,10 @@ impl Clock for TestClock {
 struct TestEntropy(AtomicU64);
 impl Entropy for TestEntropy {
     fn fill(&self, buf: &mut [u8]) {
-        let n = self.0.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed).to_le_bytes();
+        let n = self
+            .0
+            .fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed)
+            .to_le_bytes();
         for (i, b) in buf.iter_mut().enumerate() {
             *b = n[i % 8];
         }
@@ -120,11 +128,19 @@ impl Gateway {
         addresses: &[SocketAddr],
         circuit: CircuitSettings,
     ) -> &Gateway {
-        let endpoints = addresses.iter().map(|a| Endpoint::new(format!("i-{a}"), *a, protocol)).collect();
+        let endpoints = addresses
+            .iter()
+            .map(|a| Endpoint::new(format!("i-{a}"), *a, protocol))
+            .collect();
         let mut spec = ServiceSpec::new(ServiceKey::new("internal", name), endpoints);
         spec.circuit = circuit;
         self.services.borrow_mut().retain(|s| s.key != spec.key);
         self.services.borrow_mut().push(spec);
+        self.publish()
+    }
+
+    pub(crate) fn forget(&self, name: &str) -> &Gateway {
+        self.services.borrow_mut().retain(|s| s.key.service != name);
         self.publish()
     }
 
@@ -158,20 +174,32 @@ impl Gateway {
         let mut tcp = self.connect().await;
         tcp.write_all(bytes.as_bytes()).await.unwrap();
         let mut answer = Vec::new();
-        tokio::time::timeout(SOON, tcp.read_to_end(&mut answer)).await.expect("not closed").unwrap();
+        tokio::time::timeout(SOON, tcp.read_to_end(&mut answer))
+            .await
+            .expect("not closed")
+            .unwrap();
         String::from_utf8_lossy(&answer).into_owned()
     }
 
     /// One GET on a connection of its own.
     pub(crate) async fn get(&self, path: &str) -> (u16, HeaderMap, String) {
-        let request = Request::get(path).header("host", "gateway").body(TestBody::empty()).unwrap();
+        let request = Request::get(path)
+            .header("host", "gateway")
+            .body(TestBody::empty())
+            .unwrap();
         let (head, body) = self.h1().await.send_request(request).await.unwrap().into_parts();
         let body = body.collect().await.unwrap().to_bytes();
-        (head.status.as_u16(), head.headers, String::from_utf8_lossy(&body).into_owned())
+        (
+            head.status.as_u16(),
+            head.headers,
+            String::from_utf8_lossy(&body).into_owned(),
+        )
     }
 
     pub(crate) async fn h1(&self) -> http1::SendRequest<TestBody> {
-        let (sender, connection) = http1::handshake(TokioIo::new(self.connect().await)).await.unwrap();
+        let (sender, connection) = http1::handshake(TokioIo::new(self.connect().await))
+            .await
+            .unwrap();
         tokio::task::spawn_local(connection.with_upgrades());
         sender
     }
@@ -189,7 +217,11 @@ impl Gateway {
 
     pub(crate) fn count(&self, service: &str, class: tsugite_gateway::ResponseClass) -> u64 {
         let snapshot = self.shared.metrics_snapshot();
-        let service = snapshot.services.iter().find(|s| s.service == service).expect("service");
+        let service = snapshot
+            .services
+            .iter()
+            .find(|s| s.service == service)
+            .expect("service");
         service.responses.iter().find(|(c, _)| *c == class).unwrap().1
     }
 }
@@ -286,7 +318,9 @@ where
                 let _open = open;
                 let io = TokioIo::new(tcp);
                 if h2 {
-                    let _ = hyper::server::conn::http2::Builder::new(LocalExec).serve_connection(io, service).await;
+                    let _ = hyper::server::conn::http2::Builder::new(LocalExec)
+                        .serve_connection(io, service)
+                        .await;
                 } else {
                     let http1 = hyper::server::conn::http1::Builder::new();
                     let _ = http1.serve_connection(io, service).with_upgrades().await;
@@ -344,7 +378,9 @@ pub(crate) async fn echo(request: Request<Incoming>) -> Response<TestBody> {
     let mut response = Response::new(body);
     for name in ["content-type", "trailer"] {
         if let Some(value) = head.headers.get(name) {
-            response.headers_mut().insert(http::HeaderName::from_static(name), value.clone());
+            response
+                .headers_mut()
+                .insert(http::HeaderName::from_static(name), value.clone());
         }
     }
     response
@@ -357,6 +393,10 @@ pub(crate) async fn hang(_: Request<Incoming>) -> Response<TestBody> {
 
 /// The next piece of a body, as text.
 pub(crate) async fn piece(body: &mut Incoming) -> String {
-    let frame = tokio::time::timeout(SOON, body.frame()).await.expect("no frame came").unwrap().unwrap();
+    let frame = tokio::time::timeout(SOON, body.frame())
+        .await
+        .expect("no frame came")
+        .unwrap()
+        .unwrap();
     String::from_utf8(frame.into_data().expect("data").to_vec()).unwrap()
 }
