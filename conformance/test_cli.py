@@ -72,19 +72,20 @@ def test_dig_finds_what_cloud_map_registered(tsugite, tcp):
     namespace = aws(tsugite, "servicediscovery", "create-private-dns-namespace", "--name", f"{name}.test", "--vpc", "vpc-1")
     operation = aws(tsugite, "servicediscovery", "get-operation", "--operation-id", namespace["OperationId"])["Operation"]
     assert operation["Status"] == "SUCCESS"
-    records = "NamespaceId={},DnsRecords=[{{Type=A,TTL=15}},{{Type=SRV,TTL=15}}]".format(operation["Targets"]["NAMESPACE"])
-    service = aws(tsugite, "servicediscovery", "create-service", "--name", "web", "--dns-config", records)["Service"]
-    attributes = "AWS_INSTANCE_IPV4=192.0.2.7,AWS_INSTANCE_PORT=8443,color=blue"
-    aws(
-        tsugite, "servicediscovery", "register-instance",
-        "--service-id", service["Id"], "--instance-id", "one", "--attributes", attributes,
-    )
+    for service, kind in (("web", "SRV"), ("plain", "A")):
+        records = f"NamespaceId={operation['Targets']['NAMESPACE']},DnsRecords=[{{Type={kind},TTL=15}}]"
+        created = aws(tsugite, "servicediscovery", "create-service", "--name", service, "--dns-config", records)["Service"]
+        aws(
+            tsugite, "servicediscovery", "register-instance",
+            "--service-id", created["Id"], "--instance-id", "one",
+            "--attributes", "AWS_INSTANCE_IPV4=192.0.2.7,AWS_INSTANCE_PORT=8443,color=blue",
+        )
     found = aws(
         tsugite, "servicediscovery", "discover-instances",
         "--namespace-name", f"{name}.test", "--service-name", "web", "--query-parameters", "color=blue",
     )["Instances"]
     assert [(i["InstanceId"], i["Attributes"]["AWS_INSTANCE_PORT"]) for i in found] == [("one", "8443")]
-    assert dig(tsugite, f"web.{name}.test", "A", "+short", *tcp).split() == ["192.0.2.7"]
+    assert dig(tsugite, f"plain.{name}.test", "A", "+short", *tcp).split() == ["192.0.2.7"]
     srv = dig(tsugite, f"web.{name}.test", "SRV", "+short", *tcp).split()
     assert srv[2] == "8443" and srv[3].startswith("one."), srv
     assert dig(tsugite, srv[3], "A", "+short", *tcp).split() == ["192.0.2.7"]

@@ -15,7 +15,7 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 @pytest.fixture
 def served(tsugite, rest):
-    register(tsugite, "victim", rest.port)
+    register(tsugite, "victim", rest.port, ttl_ms=120_000)
     until_routed(tsugite, "victim")
     before = tsugite.rss_bytes()
     yield tsugite
@@ -173,7 +173,7 @@ def test_http2_rapid_reset(served):
 def test_aws_bodies_of_2_mib_are_refused_without_reading_on(served):
     body = b'{"QueueName": "' + b"x" * (2 * 1024 * 1024) + b'"}'
     head = (
-        b"POST / HTTP/1.1\r\nHost: x\r\nX-Amz-Target: AmazonSQS.CreateQueue\r\n"
+        b"POST / HTTP/1.1\r\nHost: localhost\r\nX-Amz-Target: AmazonSQS.CreateQueue\r\n"
         b"Content-Type: application/x-amz-json-1.0\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(body)
     )
     answer = exchange(served, head + body, "aws")
@@ -183,7 +183,7 @@ def test_aws_bodies_of_2_mib_are_refused_without_reading_on(served):
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b'{"QueueName": 7}', b'{"QueueName": {}}', b"\xff\xfe", b"[" * 100_000])
 def test_malformed_json_is_a_client_error(served, body):
     head = (
-        b"POST / HTTP/1.1\r\nHost: x\r\nX-Amz-Target: AmazonSQS.CreateQueue\r\n"
+        b"POST / HTTP/1.1\r\nHost: localhost\r\nX-Amz-Target: AmazonSQS.CreateQueue\r\n"
         b"Content-Type: application/x-amz-json-1.0\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(body)
     )
     answer = exchange(served, head + body, "aws")

@@ -45,8 +45,11 @@ fn links(value: &Value, out: &mut Vec<String>) {
         Value::Object(members) => {
             for (key, member) in members {
                 if key == "_links" {
-                    let targets = member.as_object().unwrap().values();
-                    out.extend(targets.map(|target| target["href"].as_str().unwrap().to_owned()));
+                    let targets = member
+                        .as_object()
+                        .into_iter()
+                        .flat_map(|targets| targets.values());
+                    out.extend(targets.filter_map(|target| target["href"].as_str().map(str::to_owned)));
                 } else {
                     links(member, out);
                 }

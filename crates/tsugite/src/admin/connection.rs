@@ -16,7 +16,7 @@ use tsugite_base::limits;
 use super::{Admin, Store};
 
 /// From the first byte of a head to its last, and between two requests.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// At the same time; above it the kernel queues.
 const CONNECTIONS: usize = 512;
 /// Pause after a failed accept, for want of file descriptors mostly.

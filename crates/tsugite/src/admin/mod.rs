@@ -41,15 +41,22 @@ pub use connection::serve;
 /// From the head of a request to the end of its body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What the admin door needs of a store.
+/// What the program needs of a store beside its domains.
 pub trait Store: Messaging + RegistryStore {
     /// The log's counters; nothing for a store without a log.
     fn log_metrics(&self) -> Option<LogMetrics>;
+
+    /// Takes no more commands and lets go of what is held, on behalf of all clones.
+    fn close(&self) -> impl Future<Output = ()> + Send;
 }
 
 impl Store for tsugite_log::LogStore {
     fn log_metrics(&self) -> Option<LogMetrics> {
         Some(self.metrics())
+    }
+
+    async fn close(&self) {
+        self.clone().close().await;
     }
 }
 

@@ -10,6 +10,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Config, Overrides, schema};
@@ -83,11 +84,13 @@ pub(crate) struct Up {
     #[arg(long, value_name = "FILE", env = "TSUGITE_READY_FILE")]
     ready_file: Option<String>,
     /// Let ports without authentication listen on addresses that other machines reach
-    #[arg(long, env = "TSUGITE_INSECURE")]
-    insecure: bool,
+    #[arg(long, value_name = "BOOL", env = "TSUGITE_INSECURE", num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "true", value_parser = BoolishValueParser::new())]
+    insecure: Option<bool>,
     /// Allow POST /v1/reset while the admin port is on loopback
-    #[arg(long, env = "TSUGITE_DEV")]
-    dev: bool,
+    #[arg(long, value_name = "BOOL", env = "TSUGITE_DEV", num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "true", value_parser = BoolishValueParser::new())]
+    dev: Option<bool>,
     /// Threads of the gateway and of the AWS port [default: one for each core]
     #[arg(long, value_name = "COUNT", env = "TSUGITE_WORKERS")]
     workers: Option<String>,

@@ -34,7 +34,7 @@ pub(super) fn up(flags: &Up) -> Result<(), Failed> {
             .await
             .map_err(failure)
     });
-    // Everything acknowledged is on disk already; this saves the next start from reading the log again.
+    // Closed already unless the start failed; then this frees the directory.
     store.close_blocking();
     outcome
 }

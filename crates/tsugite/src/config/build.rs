@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use serde_saphyr::Spanned;
 use tracing::level_filters::LevelFilter;
 use tsugite_base::names::{DEFAULT_ACCOUNT, DEFAULT_REGION, Scope};
 
@@ -32,7 +33,7 @@ pub(super) fn read(file: &Path, yaml: &str) -> Result<Raw, ConfigError> {
 /// The checked form of `raw` under `flags`.
 pub(super) fn build(file: Option<&Path>, raw: Raw, flags: &Overrides) -> Result<Config, ConfigError> {
     let mut r = Reader::new(file);
-    let insecure = flags.insecure || raw.insecure.as_ref().is_some_and(|value| value.value);
+    let insecure = switch(flags.insecure, raw.insecure.as_ref());
     refuse_unbuilt(&mut r, &raw, flags);
     let admin = admin(&mut r, raw.admin, flags);
     let listen = listen(&mut r, raw.listen, flags, insecure, admin.token.is_some());
@@ -46,7 +47,7 @@ pub(super) fn build(file: Option<&Path>, raw: Raw, flags: &Overrides) -> Result<
         listen,
         ready_file: ready_file.map(|(_, path)| PathBuf::from(path)),
         insecure,
-        dev: flags.dev || raw.dev.is_some_and(|value| value.value),
+        dev: switch(flags.dev, raw.dev.as_ref()),
         workers: workers(&mut r, raw.workers, flags),
         drain_timeout: drain
             .and_then(|(place, value)| r.at(place, value, |value| text::duration(&value)))
@@ -59,6 +60,11 @@ pub(super) fn build(file: Option<&Path>, raw: Raw, flags: &Overrides) -> Result<
         circuit,
     };
     r.finish(config)
+}
+
+/// The flag, else the file's value, else no.
+fn switch(flag: Option<bool>, raw: Option<&Spanned<bool>>) -> bool {
+    flag.or(raw.map(|value| value.value)).unwrap_or_default()
 }
 
 /// Values that mean something that is not there yet are refused, never ignored.

@@ -325,6 +325,15 @@ fn an_open_address_needs_authentication_or_consent() {
         ..Overrides::default()
     };
     assert!(parse_with("", &with_token).is_ok());
+    let not_after_all = Overrides {
+        insecure: Some(false),
+        ..Overrides::default()
+    };
+    let yaml = "insecure: true\nlisten: {dns: \"0.0.0.0:53\"}\n";
+    assert!(
+        parse_with(yaml, &not_after_all).is_err(),
+        "a flag can also take back what the file allows"
+    );
     let short = Overrides {
         admin_token: Some("short".into()),
         ..Overrides::default()

@@ -83,7 +83,7 @@ impl std::error::Error for RunError {}
 pub type OnReady = Box<dyn FnOnce(&Addresses) + Send>;
 
 /// Serves all roles until `stop`, applying each new `config` that can be applied. Must run on a Tokio runtime with
-/// I/O and time; the gateway's and the AWS port's threads are its own. The store is left open.
+/// I/O and time; the gateway's and the AWS port's threads are its own. At the end the store is closed.
 pub async fn run<S: Store>(
     config: watch::Receiver<Arc<Config>>,
     listeners: Listeners,
@@ -119,8 +119,6 @@ pub async fn run<S: Store>(
         error = workers::failure(&workers) => Err(error),
     };
     program.admin.set_ready(false);
-    // Whoever watches the file learns first that no new work should come.
-    drop(ready);
     let _ = accept.send(true);
     let drain = program.applied.borrow().drain_timeout;
     let finished = async {
@@ -131,6 +129,11 @@ pub async fn run<S: Store>(
         () = finished => {}
         () = impatience(stop, drain) => tracing::warn!("some calls did not finish in time and were cut"),
     }
+    drop(doors);
+    // Everything acknowledged is on disk already; this saves the next start from reading the log again.
+    program.store.close().await;
+    // Whoever waits for the file to go may have the ports and the data directory then.
+    drop(ready);
     outcome
 }
 

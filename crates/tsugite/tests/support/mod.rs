@@ -1,6 +1,7 @@
 //! The program as a process: started on free ports, asked over sockets, stopped by signals.
 #![allow(dead_code, reason = "each test file uses its part")]
 #![allow(unreachable_pub, reason = "shared by test files, each a crate of its own")]
+#![allow(clippy::unwrap_used, reason = "a helper that fails fails the test")]
 
 use std::fs;
 use std::io::{Read, Write};
