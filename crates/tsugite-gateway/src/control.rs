@@ -14,8 +14,9 @@ const TICK: Duration = Duration::from_millis(50);
 /// Ticks without traffic after which the task sleeps until there is some, or until a circuit's timer is due.
 const QUIET_TICKS: u32 = 4;
 /// The longest sleep. A request that begins in the very moment in which the task falls asleep may not wake it; this is
-/// how long it then goes unmerged, if no other follows.
-const LONGEST_SLEEP: Duration = Duration::from_secs(1);
+/// how long it then goes unmerged, if no other follows: short enough for a hang to be noticed within the slow threshold
+/// plus 0.2 s all the same.
+const LONGEST_SLEEP: Duration = Duration::from_millis(150);
 
 /// Runs the circuits until `shutdown` completes. To be run once for the process, on any runtime.
 ///

@@ -1,4 +1,5 @@
 //! Bad input and dying peers: a clear answer, bounded memory, nothing leaked, and the next client is served.
+#![allow(clippy::unwrap_used, reason = "a helper that fails fails the test")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Requests pass through as they should, over every pair of protocols.
+#![allow(clippy::unwrap_used, reason = "a helper that fails fails the test")]
 
 mod common;
 

@@ -245,8 +245,8 @@ fn a_stop_lets_calls_under_way_finish() {
     // The server must have begun with the request before the signal: it answers this one on the way.
     running.admin("GET", "/healthz", None).expect(200);
     running.signal(Signal::TERM);
-    running.wait_for("the end of readiness", |running| {
-        gone(&running.ready_file()).then_some(())
+    running.wait_for("the drain to begin", |running| {
+        running.log().contains("stopping").then_some(())
     });
     stream
         .write_all(b"{\"address\": \"127.0.0.1\", \"port\": 9000}")
@@ -271,8 +271,8 @@ fn a_second_signal_ends_at_once_and_time_up_ends_too() {
     let held = hang(&running);
     let begin = Instant::now();
     running.signal(Signal::INT);
-    running.wait_for("the end of readiness", |running| {
-        gone(&running.ready_file()).then_some(())
+    running.wait_for("the drain to begin", |running| {
+        running.log().contains("stopping").then_some(())
     });
     running.signal(Signal::INT);
     assert_eq!(running.wait().code(), Some(0));

@@ -11,7 +11,7 @@ use tsugite_base::names::{DEFAULT_ACCOUNT, DEFAULT_REGION, Scope};
 use super::error::{ConfigError, Place, nearest};
 use super::raw::{self, Maybe, Raw};
 use super::reader::Reader;
-use super::{Admin, Aws, Config, Dns, Listen, Log, LogFormat, Overrides, Secret, declared, text};
+use super::{Admin, Aws, Config, Dns, Listen, Log, LogFormat, Overrides, Secret, circuit, declared, text};
 
 const DEFAULT_DATA: &str = "./tsugite-data";
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
@@ -40,7 +40,7 @@ pub(super) fn build(file: Option<&Path>, raw: Raw, flags: &Overrides) -> Result<
     let data = r.pick("--data", flags.data.as_ref(), raw.data);
     let ready_file = r.pick("--ready-file", flags.ready_file.as_ref(), raw.ready_file);
     let drain = r.pick("--drain-timeout", flags.drain_timeout.as_ref(), raw.drain_timeout);
-    let circuit = declared::circuit(&mut r, raw.circuit, declared::Circuit::default());
+    let circuit = circuit::circuit(&mut r, raw.circuit, circuit::Circuit::default());
     let config = Config {
         file: file.map(Path::to_owned),
         data: PathBuf::from(data.map_or_else(|| DEFAULT_DATA.to_owned(), |(_, path)| path)),

@@ -4,6 +4,7 @@
 //! between them. `tsugite.example.yaml` documents every key; `tsugite.schema.json` is made by [`schema`].
 
 mod build;
+mod circuit;
 mod declared;
 pub mod error;
 mod raw;
@@ -17,9 +18,9 @@ use std::time::Duration;
 
 use tsugite_base::names::Scope;
 
+pub use circuit::Circuit;
 pub use declared::{
-    Circuit, Declared, HealthCheck, Instance, Protocol, Queue, Route, Service, ServiceName, Subscription,
-    Topic,
+    Declared, HealthCheck, Instance, Protocol, Queue, Route, Service, ServiceName, Subscription, Topic,
 };
 pub use error::{ConfigError, Place, Problem};
 
