@@ -24,6 +24,7 @@ cargo xtask install [python|javascript|bench]
 cargo xtask conformance [PYTEST ARGS] the black-box tests against the built release binary
 cargo xtask sim [--histories N]       seeded crash histories (default 100000; the tests play 10000)
 cargo xtask fuzz [--seconds N]        each codec's fuzz target for N seconds (default 60, CI takes 5)
+cargo xtask kill9 [--rounds N]        kill -9 under load, recorded from outside (default 200, CI takes 20)
 cargo xtask bench gateway|sqs [ARGS]  against nginx, HAProxy, Envoy; against Redis streams
 cargo xtask deny                      licences, advisories and duplicate versions (installs cargo-deny)";
 
@@ -44,6 +45,8 @@ fn main() -> ExitCode {
         ["sim", "--histories", count] => suites::simulation(&mut runner, count),
         ["fuzz"] => suites::fuzz(&mut runner, "60"),
         ["fuzz", "--seconds", seconds] => suites::fuzz(&mut runner, seconds),
+        ["kill9"] => suites::kill9(&mut runner, "200"),
+        ["kill9", "--rounds", rounds] => suites::kill9(&mut runner, rounds),
         ["bench", rest @ ..] => suites::bench(&mut runner, rest),
         ["deny"] => suites::deny(&mut runner),
         ["help" | "--help" | "-h"] => {

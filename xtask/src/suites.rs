@@ -98,6 +98,18 @@ fn pytest(runner: &mut Runner, arguments: &[&str]) {
     runner.run("conformance", &mut pytest);
 }
 
+/// Rounds of `kill -9` under load, recorded from outside.
+pub(crate) fn kill9(runner: &mut Runner, rounds: &str) {
+    if release_binary(runner) {
+        let mut kill9 = Command::new("python3");
+        kill9.args(["conformance/kill9.py", "--rounds", rounds, "--binary"]);
+        kill9
+            .arg(target_dir().join("release/tsugite"))
+            .current_dir(root());
+        runner.run(&format!("kill -9, {rounds} rounds"), &mut kill9);
+    }
+}
+
 /// Benchmarks against the peers, with the binary that the Dockerfile ships.
 pub(crate) fn bench(runner: &mut Runner, arguments: &[&str]) {
     install::bench_peers(runner);
