@@ -86,7 +86,7 @@ async fn perform(ready: oneshot::Receiver<Addresses>, keep: bool) -> Result<(), 
         _ = stop.wait_for(|stop| *stop != Stop::Not) => return Err(Failed::Failure("interrupted".to_owned())),
     }
     n.chapter("Every step happened.");
-    n.say("Next: `tsugite up` starts the same without the example services; docs/quickstart.md goes on from there.");
+    n.say("Next: `tsugite up` starts the same without the example services; the README goes on from there.");
     n.say("examples/ has this order system in Python and JavaScript, with stock libraries only.");
     if keep {
         n.say(&format!(

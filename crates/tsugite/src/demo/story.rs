@@ -166,13 +166,18 @@ async fn call(n: &Narrator, stage: Stage) -> Step<()> {
         "buf curl --protocol grpc --http2-prior-knowledge --schema examples/proto -d '{{\"orderId\":\"hello\"}}' http://{gateway}{}",
         kitchen::COOK
     ));
-    let answer = Call::grpc(
-        gateway,
-        "kitchen.internal",
-        kitchen::COOK,
-        &kitchen::encode("hello"),
-    )
-    .send()
+    let cook = || {
+        Call::grpc(
+            gateway,
+            "kitchen.internal",
+            kitchen::COOK,
+            &kitchen::encode("hello"),
+        )
+        .send()
+    };
+    let answer = until("the kitchen's route to appear", || async {
+        cook().await.ok().filter(|a| a.header("grpc-status") == "0")
+    })
     .await?;
     let ticket = kitchen::unframe(&answer.body)
         .and_then(kitchen::decode)
@@ -187,6 +192,7 @@ async fn call(n: &Narrator, stage: Stage) -> Step<()> {
         format!("the kitchen did not answer: {:?}", answer.headers)
     })?;
 
+    get_routed(gateway, "/orders").await?;
     n.say("An order calls customers (REST) and the kitchen (gRPC), then publishes an event:");
     let order = order(n, gateway).await?;
     expect(order["customer"] == json!("Aiko Tanaka"), || {
