@@ -44,6 +44,11 @@ impl Client {
         self.stopping.get()
     }
 
+    /// Names the task that serves the connection, so that the sweeper can end it.
+    pub(crate) fn served_by(&self, task: AbortHandle) {
+        *self.abort.borrow_mut() = Some(task);
+    }
+
     fn stop(&self) {
         self.stopping.set(true);
         if let Some(waker) = self.waker.borrow().as_ref() {
@@ -168,13 +173,6 @@ pub(crate) struct Entered {
     clients: Rc<Clients>,
     pub(crate) client: Rc<Client>,
     id: u64,
-}
-
-impl Entered {
-    /// Names the task that serves the connection, so that the sweeper can end it.
-    pub(crate) fn served_by(client: &Client, task: AbortHandle) {
-        *client.abort.borrow_mut() = Some(task);
-    }
 }
 
 impl Drop for Entered {

@@ -31,6 +31,7 @@ mod problem;
 mod relay;
 mod request;
 mod serve;
+mod session;
 mod settings;
 mod shared;
 mod upstream;

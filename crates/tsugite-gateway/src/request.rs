@@ -14,6 +14,7 @@ use tsugite_traffic::{Admission, Head, Outcome, Rejection, RouteError, classify_
 use crate::body::{Body, Busy, RequestBody};
 use crate::call::{Admitted, Exchange};
 use crate::clients::Client;
+use crate::codec::client::Broken;
 use crate::codec::tunnel::{self, Switch};
 use crate::core::{Core, View};
 use crate::grpc;
@@ -22,17 +23,19 @@ use crate::limit::Limit;
 use crate::metrics::ResponseClass;
 use crate::problem::{self, Asker, CircuitFacts, Problem};
 use crate::relay::Relay;
+use crate::session::Session;
 use crate::upstream::{self, Answer, Failure};
 
 /// Answers one request of a client. Never fails: what goes wrong becomes an answer.
-pub(crate) async fn handle(core: Rc<Core>, client: Rc<Client>, request: Request<Incoming>) -> Response<Body> {
-    let busy = Busy::begin(&client.state);
+pub(crate) async fn handle(session: Rc<Session>, request: Request<Incoming>) -> Response<Body> {
+    let busy = Busy::begin(&session.state);
+    let core = &session.core;
     core.counters().requests.add(1);
     core.shared.control.traffic();
     let (mut parts, incoming) = request.into_parts();
     let id = headers::add_identity(&mut parts.headers, &mut core.rng.borrow_mut());
     let asker = Asker::new(id, grpc::is_grpc(&parts.headers), &parts.method);
-    let mut answer = match forward(&core, &client, parts, incoming, asker).await {
+    let mut answer = match forward(&session, parts, incoming, asker).await {
         Ok(answer) => answer,
         Err(problem) => problem.answer(asker),
     };
@@ -43,13 +46,13 @@ pub(crate) async fn handle(core: Rc<Core>, client: Rc<Client>, request: Request<
 /// The steps of a request: check the head, find the service, ask its circuit, pick an endpoint, rewrite the head,
 /// send, and hand the answer on.
 async fn forward(
-    core: &Rc<Core>,
-    client: &Client,
+    session: &Rc<Session>,
     mut parts: Parts,
     incoming: Incoming,
     asker: Asker,
 ) -> Result<Response<Body>, Problem> {
-    let target = Target::read(client, &parts).inspect_err(|_| core.counters().bad_requests.add(1))?;
+    let core = &session.core;
+    let target = Target::read(session, &parts).inspect_err(|_| core.counters().bad_requests.add(1))?;
     let view = core.view();
     let route = find(core, &view, &target, &parts, asker)?;
     let uploads = !incoming.is_end_stream();
@@ -58,7 +61,7 @@ async fn forward(
     let hop = headers::strip_hop_by_hop(&mut parts.headers);
     headers::add_forwarded(
         &mut parts.headers,
-        &client.forwarded_for,
+        &session.forwarded_for,
         target.host_value().as_ref(),
     );
     if let Limit::Client(at, _) = exchange.limit {
@@ -84,7 +87,7 @@ async fn forward(
     let answer = sent
         .map_err(|_| timed_out(&exchange))?
         .map_err(|failure| failed(&exchange, &failure))?;
-    Ok(hand_on(exchange, answer, switch))
+    hand_on(session, exchange, answer, switch)
 }
 
 /// Where the client aims.
@@ -357,14 +360,19 @@ fn failed(exchange: &Exchange, failure: &Failure) -> Problem {
 }
 
 /// Hands the answer on: hop-by-hop fields go, what the head says is noted, the body follows by itself.
-fn hand_on(exchange: Exchange, answer: Answer, switch: Option<Switch>) -> Response<Body> {
+fn hand_on(
+    session: &Rc<Session>,
+    exchange: Exchange,
+    answer: Answer,
+    switch: Option<Switch>,
+) -> Result<Response<Body>, Problem> {
     let Answer { mut response, hold } = answer;
-    if let Some(switch) = switch
-        && response.status() == StatusCode::SWITCHING_PROTOCOLS
-    {
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        // Nobody asked for it: the endpoint is out of step.
+        let switch = switch.ok_or_else(|| failed(&exchange, &Failure::Broken(Broken::Malformed)))?;
         exchange.responded(Outcome::Success, None);
         exchange.settle(Outcome::Success, ResponseClass::Informational);
-        return tunnel::join(switch, response, (exchange, hold));
+        return Ok(tunnel::join(switch, response, session, (exchange, hold)));
     }
     headers::strip_hop_by_hop(response.headers_mut());
     let head = judge(&exchange, &response);
@@ -379,10 +387,10 @@ fn hand_on(exchange: Exchange, answer: Answer, switch: Option<Switch>) -> Respon
     }
     let (mut parts, incoming) = response.into_parts();
     parts.version = Version::HTTP_11;
-    Response::from_parts(
+    Ok(Response::from_parts(
         parts,
         Body::relayed(Relay::new(incoming, hold, exchange, head, awaits_status)),
-    )
+    ))
 }
 
 /// What the head of an answer says about the service.

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::clients::Entered;
 use crate::codec::server::Codecs;
 use crate::core::Core;
 use crate::request;
+use crate::session::Session;
 use crate::shared::Shared;
 
 /// How long accepting pauses when the process has no file descriptor left.
@@ -55,11 +55,9 @@ async fn accept_all(listener: &TcpListener, core: &Rc<Core>, codecs: &Rc<Codecs>
             Ok((tcp, peer)) => {
                 // Only a hint to the kernel: without it small writes wait for acknowledgements.
                 let _ = tcp.set_nodelay(true);
-                let entered = core.clients.enter(peer);
-                let client = entered.client.clone();
-                let serving = serve_client(tcp, entered, core.clone(), codecs.clone());
-                let task = tokio::task::spawn_local(serving);
-                Entered::served_by(&client, task.abort_handle());
+                let session = Session::begin(core.clone(), peer);
+                let serving = serve_client(tcp, session.clone(), codecs.clone());
+                session.served_by(tokio::task::spawn_local(serving).abort_handle());
             }
             // The client left before we looked at it.
             Err(e) if e.kind() == std::io::ErrorKind::ConnectionAborted => {}
@@ -71,29 +69,10 @@ async fn accept_all(listener: &TcpListener, core: &Rc<Core>, codecs: &Rc<Codecs>
     }
 }
 
-async fn serve_client(tcp: TcpStream, entered: Entered, core: Rc<Core>, codecs: Rc<Codecs>) {
-    let open = OpenConnection::count(core.clone());
-    let client = entered.client.clone();
-    let handle = |request| request::handle(core.clone(), client.clone(), request);
-    if let Err(error) = codecs.serve(tcp, &client, handle).await {
-        tracing::debug!(%error, peer = %client.state.peer, "client connection ended");
-    }
-    drop((open, entered));
-}
-
-struct OpenConnection(Rc<Core>);
-
-impl OpenConnection {
-    fn count(core: Rc<Core>) -> OpenConnection {
-        core.counters().accepted.add(1);
-        core.counters().connections.add(1);
-        OpenConnection(core)
-    }
-}
-
-impl Drop for OpenConnection {
-    fn drop(&mut self) {
-        self.0.counters().connections.sub(1);
+async fn serve_client(tcp: TcpStream, session: Rc<Session>, codecs: Rc<Codecs>) {
+    let handle = |request| request::handle(session.clone(), request);
+    if let Err(error) = codecs.serve(tcp, &session, handle).await {
+        tracing::debug!(%error, peer = %session.state.peer, "client connection ended");
     }
 }
 

@@ -321,8 +321,68 @@ fn websockets_and_other_switches_pass() {
             assert_eq!(&word, b"ABC");
         }
         assert_eq!(gateway.active(), 1);
+        let open = || gateway.shared.metrics_snapshot().connections;
+        assert_eq!(open(), 1, "a tunnel is a connection");
         drop(tcp);
-        until("the tunnel ends", || gateway.active() == 0).await;
+        until("the tunnel ends", || (gateway.active(), open()) == (0, 0)).await;
+    });
+}
+
+#[test]
+fn a_tunnel_that_rests_too_long_is_cut_and_one_at_a_stop_too() {
+    run(|| async {
+        let address = raw_endpoint(|mut tcp| async move {
+            read_head(&mut tcp).await;
+            let accept = b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: hush\r\n\r\n";
+            tcp.write_all(accept).await.unwrap();
+            read_head(&mut tcp).await;
+        })
+        .await;
+        let short = Duration::from_millis(300);
+        for stop in [false, true] {
+            let settings = if stop {
+                Settings {
+                    drain: short,
+                    ..Settings::default()
+                }
+            } else {
+                Settings {
+                    stream_idle: short,
+                    ..Settings::default()
+                }
+            };
+            let mut gateway = Gateway::with(settings).await;
+            gateway.service("hush", Protocol::Http, &[address]);
+            let mut tcp = gateway.connect().await;
+            let ask = b"GET /hush/ HTTP/1.1\r\nHost: gw\r\nConnection: Upgrade\r\nUpgrade: hush\r\n\r\n";
+            tcp.write_all(ask).await.unwrap();
+            assert!(read_head(&mut tcp).await.starts_with("HTTP/1.1 101"));
+            if stop {
+                gateway.stop();
+            }
+            let mut rest = Vec::new();
+            let end = tokio::time::timeout(SOON, tcp.read_to_end(&mut rest)).await;
+            assert!(end.is_ok(), "still open; stop {stop}");
+            until("released", || gateway.active() == 0).await;
+        }
+    });
+}
+
+#[test]
+fn a_switch_that_nobody_asked_for_is_a_bad_response() {
+    run(|| async {
+        let gateway = Gateway::start().await;
+        let address = raw_endpoint(|mut tcp| async move {
+            read_head(&mut tcp).await;
+            let _ = tcp
+                .write_all(b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\n\r\n")
+                .await;
+        })
+        .await;
+        gateway.service("odd", Protocol::Http, &[address]);
+        let (status, _, body) = gateway.get("/odd/").await;
+        assert_eq!(status, 502, "{body}");
+        assert!(body.contains("bad-response"), "{body}");
     });
 }
 

@@ -1,6 +1,7 @@
 //! Protocol switches (WebSocket and others): after the endpoint's 101 both connections become one byte stream.
 
 use std::any::Any;
+use std::rc::Rc;
 
 use http::request::Parts;
 use http::{HeaderValue, Response, Version, header};
@@ -8,8 +9,9 @@ use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 
-use crate::body::Body;
+use crate::body::{Body, Busy};
 use crate::headers::Hop;
+use crate::session::Session;
 
 /// A client's wish to switch, on an HTTP/1.1 connection.
 pub(crate) struct Switch {
@@ -43,10 +45,18 @@ impl Switch {
 }
 
 /// Answers the client with the endpoint's 101 and joins both connections until either side ends. `held` lives as long.
-pub(crate) fn join(switch: Switch, mut response: Response<Incoming>, held: impl Any) -> Response<Body> {
+///
+/// The session stays busy: its limits on idleness, and the drain time of a stop, hold for the tunnel too.
+pub(crate) fn join(
+    switch: Switch,
+    mut response: Response<Incoming>,
+    session: &Rc<Session>,
+    held: impl Any,
+) -> Response<Body> {
     let endpoint = hyper::upgrade::on(&mut response);
     let Switch { client, protocol } = switch;
-    tokio::task::spawn_local(async move {
+    let held = (held, Busy::begin(&session.state), session.clone());
+    let tunnel = tokio::task::spawn_local(async move {
         if let (Ok(client), Ok(endpoint)) = tokio::join!(client, endpoint) {
             let (mut client, mut endpoint) = (TokioIo::new(client), TokioIo::new(endpoint));
             // However it ends, both sides are closed then; there is nobody left to tell.
@@ -54,6 +64,7 @@ pub(crate) fn join(switch: Switch, mut response: Response<Incoming>, held: impl 
         }
         drop(held);
     });
+    session.served_by(tunnel.abort_handle());
     let (mut parts, _) = response.into_parts();
     let chosen = parts.headers.remove(header::UPGRADE).unwrap_or(protocol);
     crate::headers::strip_hop_by_hop(&mut parts.headers);
