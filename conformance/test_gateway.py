@@ -64,6 +64,14 @@ def until_routed(tsugite, service, path="/", seconds=2.0):
         time.sleep(0.002)
 
 
+def until_circuit(tsugite, name, seconds=2.0):
+    """As `until_routed`, for a service that cannot be asked over plain HTTP."""
+    end = time.monotonic() + seconds
+    while tsugite.admin("GET", f"/v1/circuits/{name}")[0] != 200:
+        assert time.monotonic() < end, f"{name} has no circuit"
+        time.sleep(0.002)
+
+
 def register(tsugite, name, port, **more):
     tsugite.register(name, "one", port, **more)
 
@@ -374,6 +382,7 @@ def test_grpc_callers_are_told_in_their_own_way(start_tsugite, echo):
     one = start_tsugite(config=BREAKER)
     register(one, "kitchen", echo.port, protocol="grpc")
     options = [("grpc.default_authority", "kitchen.internal"), ("grpc.enable_retries", 0)]
+    until_circuit(one, "kitchen.internal")
     assert one.admin("PUT", "/v1/circuits/kitchen.internal/override", {"state": "forced_open"})[0] == 200
     with grpc.insecure_channel(one.addresses["gateway"], options) as channel:
         end = time.monotonic() + 2
