@@ -81,12 +81,20 @@ pub(crate) fn machine(programs: &[(&str, &[&str])]) -> String {
     );
     let versions = programs
         .iter()
-        .map(|(program, arguments)| first_line(program, arguments));
+        .map(|(program, arguments)| without_path(program, &first_line(program, arguments)));
     text.push_str(&format!(
         "Programs: {}.\n",
         versions.collect::<Vec<_>>().join("; ")
     ));
     text
+}
+
+/// A version line that begins with where the program lies begins with its name instead.
+fn without_path(program: &str, line: &str) -> String {
+    match line.split_once(char::is_whitespace) {
+        Some((path, rest)) if path.starts_with('/') => format!("{program} {}", rest.trim_start()),
+        _ => line.to_owned(),
+    }
 }
 
 fn first_line(program: &str, arguments: &[&str]) -> String {
