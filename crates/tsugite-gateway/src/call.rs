@@ -104,6 +104,19 @@ impl Call {
         self.upload_failed.set(true);
     }
 
+    pub(crate) fn upload_has_failed(&self) -> bool {
+        self.upload_failed.get()
+    }
+
+    /// What it means that the client left. Its deadline began before the gateway heard of it, so a client that gives
+    /// up at its deadline is gone a moment before the gateway's own timer: the last tenth belongs to the deadline.
+    fn departure(&self) -> Outcome {
+        match self.limit {
+            Limit::Client(at, allowed) if at.since(self.core.now()) <= allowed / 10 => self.limit.outcome(),
+            _ => Outcome::Ignored,
+        }
+    }
+
     /// When the request was complete, if it is.
     pub(crate) fn complete_since(&self) -> Option<Mono> {
         self.upload_done.get()
@@ -209,7 +222,7 @@ impl Deref for Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        self.settle(Outcome::Ignored, ResponseClass::Cancelled);
+        self.settle(self.departure(), ResponseClass::Cancelled);
         self.counters().active.sub(1);
         self.core.counters().active.sub(1);
     }

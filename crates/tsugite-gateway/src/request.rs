@@ -351,6 +351,12 @@ fn timed_out(exchange: &Exchange) -> Problem {
 
 fn failed(exchange: &Exchange, failure: &Failure) -> Problem {
     let (kind, outcome, text) = failure.describe(exchange.endpoint());
+    if outcome == Outcome::Failure && exchange.upload_has_failed() {
+        // The endpoint was told that the request is broken off, and went: that is no fault of its.
+        exchange.settle(Outcome::Ignored, ResponseClass::ClientError);
+        let text = "the body of the request is malformed or ended early";
+        return Problem::new(&problem::MALFORMED_REQUEST, text).at(&exchange.service().name);
+    }
     if outcome == Outcome::ConnectFailure {
         exchange.counters().connect_errors.add(1);
     }

@@ -3,6 +3,8 @@
 
 mod common;
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -280,6 +282,54 @@ fn tiny_client_deadlines_do_not_open_the_circuit() {
         .await;
         let report = gateway.shared.circuit("svc.internal").unwrap();
         assert_eq!((report.state, report.rates.calls), (State::Closed, 0));
+    });
+}
+
+#[test]
+fn clients_that_leave_at_their_deadline_do_not_blind_the_circuit_to_a_hang() {
+    run(|| async {
+        let gateway = Gateway::start().await;
+        let served = Rc::new(Cell::new(0));
+        let (address, _) = endpoint(true, move |request| {
+            let number = served.replace(served.get() + 1);
+            async move {
+                match number < 30 {
+                    true => answering(1, Some("0"))(request).await,
+                    false => hang(request).await,
+                }
+            }
+        })
+        .await;
+        gateway.service("svc", Protocol::Grpc, &[address]);
+        let client = gateway.h2().await;
+        for _ in 0..30 {
+            let answer = client.clone().send_request(request("svc", TestBody::empty()));
+            assert_eq!(outcome(answer.await.unwrap()).await.1, "0");
+        }
+        until("what is healthy is known", || {
+            let report = gateway.shared.circuit("svc.internal").unwrap();
+            report.healthy_median.is_some()
+        })
+        .await;
+        let mut calls = tokio::task::JoinSet::new();
+        for _ in 0..40 {
+            let mut client = client.clone();
+            calls.spawn_local(async move {
+                let mut ask = request("svc", TestBody::empty());
+                ask.headers_mut()
+                    .insert("grpc-timeout", HeaderValue::from_static("1S"));
+                let early = Duration::from_millis(950);
+                tokio::time::timeout(early, client.send_request(ask))
+                    .await
+                    .is_err()
+            });
+        }
+        assert!(calls.join_all().await.iter().all(|left| *left));
+        until("they count", || {
+            let report = gateway.shared.circuit("svc.internal").unwrap();
+            report.totals.slow_failure == 40
+        })
+        .await;
     });
 }
 

@@ -209,6 +209,33 @@ fn a_client_that_leaves_releases_everything() {
 }
 
 #[test]
+fn a_body_that_is_not_http_is_the_clients_fault() {
+    run(|| async {
+        let gateway = Gateway::start().await;
+        let (address, _) = endpoint(false, hang).await;
+        gateway.service("slow", Protocol::Http, &[address]);
+        for body in ["zzz\r\n", "3\r\nabcde\r\n"] {
+            let answer = gateway
+                .raw(&format!(
+                    "POST /slow/ HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{body}"
+                ))
+                .await;
+            assert!(answer.starts_with("HTTP/1.1 400"), "{body}: {answer}");
+            assert!(
+                answer.contains("urn:tsugite:problem:malformed-request"),
+                "{body}: {answer}"
+            );
+        }
+        until("all is given up", || gateway.active() == 0).await;
+        until("both are counted, against nobody", || {
+            let totals = gateway.shared.circuit("slow.internal").unwrap().totals;
+            (totals.failure, totals.ignored) == (0, 2)
+        })
+        .await;
+    });
+}
+
+#[test]
 fn a_client_that_closes_its_half_counts_as_gone() {
     run(|| async {
         let gateway = Gateway::start().await;
