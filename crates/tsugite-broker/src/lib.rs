@@ -31,3 +31,4 @@ pub use keys::{QueueId, QueueKey, SubscriptionKey, TopicKey};
 pub use message::{AttributeValue, Content, Message, MessageAttribute, Notification};
 pub use payload::Delivery;
 pub use record::Record;
+pub use settings::{check_queue_attribute, settable_attributes};

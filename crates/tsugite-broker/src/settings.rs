@@ -287,6 +287,17 @@ impl QueueSettings {
     }
 }
 
+/// Whether `CreateQueue` takes this attribute with this value, as far as that can be told without the other queues.
+pub fn check_queue_attribute(name: &str, value: &str) -> Result<(), CreateQueueError> {
+    Ok(QueueSettings::default().set(name, value)?)
+}
+
+/// The names of the attributes that a standard queue can be given.
+pub fn settable_attributes() -> Vec<String> {
+    let listed = QueueSettings::default().list().into_iter().map(|(name, _)| name);
+    listed.chain(OPTIONAL.map(str::to_owned)).collect()
+}
+
 /// Checks a name of `GetQueueAttributes`.
 pub(crate) fn check_listed_name(name: &str) -> Result<(), AttributeNameInvalid> {
     let settable = QueueSettings::default().list();

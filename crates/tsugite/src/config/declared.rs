@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tsugite_base::names::{self, DEFAULT_NAMESPACE};
+use tsugite_broker::{CreateQueueError, check_queue_attribute, settable_attributes};
 
 use super::build::one_of;
 use super::circuit::{Circuit, circuit};
+use super::error::nearest;
 use super::raw;
 use super::reader::Reader;
 use super::text;
@@ -223,16 +225,36 @@ impl Seen {
 
 fn queue(r: &mut Reader, seen: &mut Seen, raw: raw::Queue) -> Option<Queue> {
     let attributes = raw.attributes.into_iter().filter_map(|(key, value)| {
-        let value = r.one(value, |value| attribute_text(&key, value))?;
+        let value = r.one(value, |value| attribute(&key, value))?;
         Some((key, value))
     });
     let attributes = attributes.collect();
     let name = r.one(raw.name, |name| {
         names::check_queue_name(&name).map_err(|rule| rule.to_string())?;
+        if name.ends_with(".fifo") {
+            return Err(format!(
+                "`{name}` is the name of a FIFO queue, which is not supported yet"
+            ));
+        }
         seen.first("queue", &name)?;
         Ok(name)
     })?;
     Some(Queue { name, attributes })
+}
+
+/// The text of an attribute that `CreateQueue` takes.
+fn attribute(key: &str, value: Value) -> Result<String, String> {
+    let text = attribute_text(key, value)?;
+    match check_queue_attribute(key, &text) {
+        Ok(()) => Ok(text),
+        Err(CreateQueueError::AttributeName(invalid)) => {
+            let known = settable_attributes();
+            let known: Vec<&str> = known.iter().map(String::as_str).collect();
+            let near = nearest(key, &known).map(|near| format!(" Did you mean `{near}`?"));
+            Err(format!("{invalid}{}", near.unwrap_or_default()))
+        }
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 /// AWS attributes are texts; numbers, booleans and (for policies) mappings are written out as such.

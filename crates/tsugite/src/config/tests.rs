@@ -236,6 +236,18 @@ fn declarations_are_checked() {
         "t.yaml:3:11: the queue `q` is declared twice",
     );
     refused(
+        "queues:\n  - name: q\n    attributes:\n      VisibiltyTimeout: 30\n",
+        "t.yaml:4:25: Attribute VisibiltyTimeout is unknown. Did you mean `VisibilityTimeout`?",
+    );
+    refused(
+        "queues:\n  - name: q\n    attributes: {VisibilityTimeout: 43201}\n",
+        "t.yaml:3:37: Value 43201 for parameter VisibilityTimeout is invalid. Reason: must be between 0 and 43200.",
+    );
+    refused(
+        "queues:\n  - name: q.fifo\n",
+        "t.yaml:2:11: `q.fifo` is the name of a FIFO queue, which is not supported yet",
+    );
+    refused(
         "services:\n  - name: s\n    protocol: http2\n",
         "t.yaml:3:15: unknown value `http2`; did you mean `http`?",
     );
