@@ -28,6 +28,38 @@ fn it_starts_says_where_it_is_and_stops() {
 }
 
 #[test]
+fn a_ready_file_that_a_killed_process_left_behind_goes_first() {
+    let mut running = Running::start("", &[]);
+    running.child.kill().unwrap();
+    running.wait();
+    let home = std::mem::replace(&mut running.home, Home::new());
+    assert!(home.0.join("ready.json").exists(), "nobody could remove it");
+    // The declared queue is refused, so the second process never serves; the stale file must not say that it does.
+    let bad = home.file("bad.yaml", "topics: [{name: t, subscriptions: [{queue: q, raw: true}]}]\nqueues: [{name: q, attributes: {RedrivePolicy: {deadLetterTargetArn: \"arn:aws:sqs:us-east-1:000000000000:none\", maxReceiveCount: 1}}}]\n");
+    let (code, _, stderr) = finish(
+        command()
+            .arg("up")
+            .arg("-c")
+            .arg(&bad)
+            .arg("--data")
+            .arg(home.0.join("data"))
+            .arg("--ready-file")
+            .arg(home.0.join("ready.json"))
+            .args([
+                "--gateway",
+                "off",
+                "--aws",
+                "off",
+                "--admin",
+                "off",
+                "--dns",
+                "off",
+            ]),
+    );
+    assert_eq!((code, gone(&home.0.join("ready.json"))), (1, true), "{stderr}");
+}
+
+#[test]
 fn roles_can_be_off() {
     let running = Running::start("", &["--gateway", "off", "--aws", "off", "--dns", "off"]);
     for role in ["gateway", "aws", "dns"] {

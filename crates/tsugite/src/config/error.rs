@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_saphyr::Location;
 
 /// Where a bad value came from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Place {
     /// A line and column (both from 1) of the configuration file.
     File(PathBuf, u64, u64),
@@ -95,6 +95,8 @@ fn yaml_text(error: &serde_saphyr::Error) -> String {
             format!("expected {expected}, found {unexpected}")
         }
         Error::SerdeMissingField { field, .. } => format!("the key `{field}` is missing"),
+        Error::Unexpected { expected, .. } => format!("expected {}", plain(expected)),
+        Error::MultipleDocuments { .. } => "a second document begins here; a configuration is one".to_owned(),
         Error::DuplicateMappingKey { key: Some(key), .. } => format!("the key `{key}` stands here twice"),
         // The place is printed in front already; the reader's own text repeats it behind.
         other => {
@@ -103,6 +105,16 @@ fn yaml_text(error: &serde_saphyr::Error) -> String {
             });
             strip_place(&text).to_owned()
         }
+    }
+}
+
+/// The reader's words for what YAML is made of, in those of people who write it.
+fn plain(expected: &str) -> &str {
+    match expected {
+        "string scalar" => "a text",
+        "sequence start" => "a list",
+        "mapping start" => "keys with values",
+        other => other,
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_saphyr::Spanned;
 
 /// A text with its place.
@@ -12,25 +12,40 @@ pub(super) type Text = Spanned<String>;
 /// A value that may be left out, with its place.
 pub(super) type Maybe<T> = Option<Spanned<T>>;
 
+/// A section of which only the name is left, because all below it is commented out, is an empty one.
+fn section<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(from: D) -> Result<T, D::Error> {
+    Option::deserialize(from).map(Option::unwrap_or_default)
+}
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Raw {
     pub(super) data: Maybe<String>,
     pub(super) store: Maybe<String>,
+    #[serde(deserialize_with = "section")]
     pub(super) listen: Listen,
     pub(super) ready_file: Maybe<String>,
     pub(super) insecure: Maybe<bool>,
     pub(super) dev: Maybe<bool>,
     pub(super) workers: Maybe<u64>,
     pub(super) drain_timeout: Maybe<String>,
+    #[serde(deserialize_with = "section")]
     pub(super) log: Log,
+    #[serde(deserialize_with = "section")]
     pub(super) aws: Aws,
+    #[serde(deserialize_with = "section")]
     pub(super) admin: Admin,
+    #[serde(deserialize_with = "section")]
     pub(super) dns: Dns,
+    #[serde(deserialize_with = "section")]
     pub(super) queues: Vec<Queue>,
+    #[serde(deserialize_with = "section")]
     pub(super) topics: Vec<Topic>,
+    #[serde(deserialize_with = "section")]
     pub(super) services: Vec<Service>,
+    #[serde(deserialize_with = "section")]
     pub(super) routes: Vec<Route>,
+    #[serde(deserialize_with = "section")]
     pub(super) circuit: Circuit,
 }
 
@@ -64,7 +79,9 @@ pub(super) struct Aws {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Admin {
     pub(super) token_file: Maybe<String>,
+    #[serde(deserialize_with = "section")]
     pub(super) allowed_hosts: Vec<Text>,
+    #[serde(deserialize_with = "section")]
     pub(super) allowed_origins: Vec<Text>,
 }
 
@@ -79,7 +96,7 @@ pub(super) struct Dns {
 #[serde(deny_unknown_fields)]
 pub(super) struct Queue {
     pub(super) name: Text,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "section")]
     pub(super) attributes: BTreeMap<String, Spanned<serde_json::Value>>,
 }
 
@@ -87,7 +104,7 @@ pub(super) struct Queue {
 #[serde(deny_unknown_fields)]
 pub(super) struct Topic {
     pub(super) name: Text,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "section")]
     pub(super) subscriptions: Vec<Subscription>,
 }
 
@@ -111,9 +128,9 @@ pub(super) struct Service {
     pub(super) lease: Maybe<String>,
     #[serde(default)]
     pub(super) health_check: Option<HealthCheck>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "section")]
     pub(super) instances: Vec<Instance>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "section")]
     pub(super) circuit: Circuit,
 }
 
@@ -137,7 +154,7 @@ pub(super) struct Instance {
     pub(super) id: Text,
     pub(super) address: Text,
     pub(super) port: Spanned<u64>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "section")]
     pub(super) attributes: BTreeMap<String, String>,
 }
 
@@ -168,7 +185,9 @@ pub(super) struct Circuit {
     pub(super) failure_rate: Maybe<f64>,
     pub(super) slow_call_duration: Maybe<String>,
     pub(super) slow_call_rate: Maybe<f64>,
+    #[serde(deserialize_with = "section")]
     pub(super) open: Open,
+    #[serde(deserialize_with = "section")]
     pub(super) half_open: HalfOpen,
 }
 

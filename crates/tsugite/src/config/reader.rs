@@ -83,13 +83,14 @@ impl Reader {
     }
 
     /// `value` if nothing was refused on the way.
-    pub(super) fn finish<T>(self, value: T) -> Result<T, ConfigError> {
+    pub(super) fn finish<T>(mut self, value: T) -> Result<T, ConfigError> {
         if self.problems.is_empty() {
-            Ok(value)
-        } else {
-            Err(ConfigError {
-                problems: self.problems,
-            })
+            return Ok(value);
         }
+        // Read in the order of the keys' meaning, told in the order of the file.
+        self.problems.sort_by(|a, b| a.place.cmp(&b.place));
+        Err(ConfigError {
+            problems: self.problems,
+        })
     }
 }

@@ -22,7 +22,8 @@ fn refused(yaml: &str, expected: &str) {
 #[test]
 fn nothing_at_all_is_the_default() {
     let bare = Config::load(None, &Overrides::default()).unwrap();
-    for yaml in ["", "# nothing\n", "\n\n"] {
+    let names_only = "listen:\nlog:\naws:\nadmin: {allowed_hosts: }\ndns:\nqueues:\ntopics:\nservices:\nroutes:\ncircuit: {open: }\n";
+    for yaml in ["", "# nothing\n", "\n\n", names_only] {
         let read = parse(yaml).unwrap();
         assert_eq!(Config { file: None, ..read }, bare, "{yaml:?}");
     }
@@ -240,8 +241,9 @@ fn declarations_are_checked() {
         "t.yaml:4:25: Attribute VisibiltyTimeout is unknown. Did you mean `VisibilityTimeout`?",
     );
     refused(
-        "queues:\n  - name: q\n    attributes: {VisibilityTimeout: 43201}\n",
-        "t.yaml:3:37: Value 43201 for parameter VisibilityTimeout is invalid. Reason: must be between 0 and 43200.",
+        "queues:\n  - name: q\n    attributes: {VisibilityTimeout: 43201, DelaySeconds: soon}\n",
+        "t.yaml:3:37: Value 43201 for parameter VisibilityTimeout is invalid. Reason: must be between 0 and 43200.\n\
+         t.yaml:3:58: Value soon for parameter DelaySeconds is invalid. Reason: must be a whole number between 0 and 900.",
     );
     refused(
         "queues:\n  - name: q.fifo\n",
@@ -274,7 +276,13 @@ fn wrong_types_are_named() {
         ("insecure: maybe\n", "t.yaml:1:11: "),
         ("queues: {name: q}\n", "t.yaml:1:9: "),
         ("data: b: c\n", "t.yaml:1:8: "),
-        ("- 1\n", "t.yaml:1:1: "),
+        ("- 1\n", "t.yaml:1:1: expected keys with values"),
+        ("data: [x]\n", "t.yaml:1:7: expected a text"),
+        ("queues: 5\n", "t.yaml:1:9: expected a list"),
+        (
+            "data: x\n---\ndata: y\n",
+            "t.yaml:3:1: a second document begins here",
+        ),
     ] {
         let error = parse(yaml).unwrap_err();
         assert!(error.starts_with(place), "{yaml}: {error}");

@@ -93,6 +93,7 @@ pub async fn run<S: Store>(
     on_ready: OnReady,
 ) -> Result<(), RunError> {
     let first = config.borrow().clone();
+    ready::ReadyFile::clear(first.ready_file.as_deref())?;
     declare(&store, &world, &first)
         .await
         .map_err(RunError::Undeclared)?;

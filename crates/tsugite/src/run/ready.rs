@@ -10,6 +10,16 @@ use super::{Addresses, RunError};
 pub(super) struct ReadyFile(Option<PathBuf>);
 
 impl ReadyFile {
+    /// Removes what a process that was killed left behind: it says what is not so.
+    pub(super) fn clear(path: Option<&Path>) -> Result<(), RunError> {
+        match path.map(|path| (path, std::fs::remove_file(path))) {
+            Some((path, Err(error))) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(RunError::ReadyFile(path.to_owned(), error))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Writes the addresses to `path`, if there is one.
     pub(super) fn write(path: Option<&Path>, addresses: &Addresses) -> Result<ReadyFile, RunError> {
         let Some(path) = path else {
