@@ -1,7 +1,7 @@
 //! How long a call may take, and waiting no longer than that.
 
 use std::future::Future;
-use std::pin::pin;
+use std::pin::Pin;
 use std::time::Duration;
 
 use tsugite_base::Mono;
@@ -64,9 +64,8 @@ impl Call {
         }
     }
 
-    /// Waits for `work`, for as long as the limit allows.
-    pub(crate) async fn within<T>(&self, work: impl Future<Output = T>) -> Result<T, TimedOut> {
-        let mut work = pin!(work);
+    /// Waits for `work`, for as long as the limit allows. It comes pinned, so that it is not stored twice.
+    pub(crate) async fn within<F: Future>(&self, mut work: Pin<&mut F>) -> Result<F::Output, TimedOut> {
         loop {
             let Some(left) = self.time_left() else {
                 return Ok(work.await);

@@ -1,5 +1,7 @@
 //! The life of a request, from its head to the head of its answer. [`forward`] is the list.
 
+use std::convert::Infallible;
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -27,7 +29,10 @@ use crate::session::Session;
 use crate::upstream::{self, Answer, Failure};
 
 /// Answers one request of a client. Never fails: what goes wrong becomes an answer.
-pub(crate) async fn handle(session: Rc<Session>, request: Request<Incoming>) -> Response<Body> {
+pub(crate) async fn handle(
+    session: Rc<Session>,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Infallible> {
     let busy = Busy::begin(&session.state);
     let core = &session.core;
     core.counters().requests.add(1);
@@ -40,7 +45,7 @@ pub(crate) async fn handle(session: Rc<Session>, request: Request<Incoming>) -> 
         Err(problem) => problem.answer(asker),
     };
     answer.body_mut().hold(busy);
-    answer
+    Ok(answer)
 }
 
 /// The steps of a request: check the head, find the service, ask its circuit, pick an endpoint, rewrite the head,
@@ -81,9 +86,10 @@ async fn forward(
     upstream::frame_body(&mut parts, &body, h2, asker.grpc);
 
     let request = Request::from_parts(parts, body);
-    let sent = exchange
-        .within(upstream::send(&exchange, request, h2, route.connect_timeout))
-        .await;
+    let sent = {
+        let sending = pin!(upstream::send(&exchange, request, h2, route.connect_timeout));
+        exchange.within(sending).await
+    };
     let answer = sent
         .map_err(|_| timed_out(&exchange))?
         .map_err(|failure| failed(&exchange, &failure))?;

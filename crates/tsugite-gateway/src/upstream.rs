@@ -102,7 +102,8 @@ async fn send_h1(call: &Call, mut request: Request<RequestBody>, limit: Duration
             Err(error) => request = again(call, error, copy)?,
         }
     }
-    let mut h1 = pool.connect_h1(limit).await?;
+    // Connecting is rare and needs much state: kept apart, it does not weigh on every request's.
+    let mut h1 = Box::pin(pool.connect_h1(limit)).await?;
     match client::send_h1(&mut h1, request).await {
         Ok(response) => Ok(Answer {
             response,

@@ -59,7 +59,7 @@ impl Codecs {
     pub(crate) async fn serve<H, F>(&self, mut tcp: TcpStream, client: &Client, handle: H) -> io::Result<()>
     where
         H: Fn(Request<Incoming>) -> F,
-        F: Future<Output = Response<Body>> + 'static,
+        F: Future<Output = Result<Response<Body>, Infallible>> + 'static,
     {
         // A connection that has not asked for anything has nothing to finish.
         let (is_h2, prefix) = tokio::select! {
@@ -67,10 +67,7 @@ impl Codecs {
             () = poll_fn(|cx| if client.is_stopping(cx) { Poll::Ready(()) } else { Poll::Pending }) => return Ok(()),
         };
         let io = TokioIo::new(ClientIo::new(tcp, client.state.clone(), prefix, !is_h2));
-        let service = hyper::service::service_fn(|request| {
-            let answer = handle(request);
-            async move { Ok::<_, Infallible>(answer.await) }
-        });
+        let service = hyper::service::service_fn(handle);
         let served = if is_h2 {
             drive(pin!(self.h2.serve_connection(io, service)), client).await
         } else {
