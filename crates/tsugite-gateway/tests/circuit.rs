@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use common::*;
 use http::{Response, StatusCode};
-use tsugite_gateway::ResponseClass;
+use tsugite_gateway::{ResponseClass, Settings};
 use tsugite_traffic::{CircuitSettings, HalfOpenSettings, OpenSettings, Override, Protocol, Reason, State};
 
 fn quick() -> CircuitSettings {
@@ -305,5 +305,36 @@ fn a_table_without_the_service_forgets_it_and_calls_in_progress_end_well() {
         assert_eq!(gateway.get("/slow/").await.0, 404);
         release.notify_one();
         assert_eq!(call.await.unwrap().2, "late");
+    });
+}
+
+#[test]
+fn failures_on_two_cores_add_up_to_one_circuit() {
+    run(|| async {
+        let gateway = Gateway::with(Settings {
+            cores: 2,
+            ..Settings::default()
+        })
+        .await;
+        let fails = failing(Rc::new(Cell::new(true))).await;
+        gateway.guarded("slow", Protocol::Http, &[fails], quick());
+        let second = second_core(&gateway);
+        for n in 0..10 {
+            assert_eq!(state(&gateway), State::Closed, "after {n} failures");
+            let address = if n % 2 == 0 {
+                gateway.address
+            } else {
+                second.address
+            };
+            assert_eq!(gateway.get_from(address, "/slow/").await.0, 500);
+        }
+        until("the circuit opens", || state(&gateway) == State::Open).await;
+        for address in [gateway.address, second.address] {
+            assert_eq!(gateway.get_from(address, "/slow/").await.0, 503);
+        }
+        assert_eq!(gateway.count("slow", ResponseClass::ServerError), 10);
+        assert_eq!(gateway.count("slow", ResponseClass::Rejected), 2);
+        assert_eq!(gateway.shared.metrics_snapshot().requests, 12);
+        second.end();
     });
 }

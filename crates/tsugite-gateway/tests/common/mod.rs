@@ -183,11 +183,19 @@ impl Gateway {
 
     /// One GET on a connection of its own.
     pub(crate) async fn get(&self, path: &str) -> (u16, HeaderMap, String) {
+        self.get_from(self.address, path).await
+    }
+
+    /// One GET on a connection of its own, to any core of the gateway.
+    pub(crate) async fn get_from(&self, core: SocketAddr, path: &str) -> (u16, HeaderMap, String) {
+        let tcp = TcpStream::connect(core).await.unwrap();
+        let (mut client, connection) = http1::handshake(TokioIo::new(tcp)).await.unwrap();
+        tokio::task::spawn_local(connection);
         let request = Request::get(path)
             .header("host", "gateway")
             .body(TestBody::empty())
             .unwrap();
-        let (head, body) = self.h1().await.send_request(request).await.unwrap().into_parts();
+        let (head, body) = client.send_request(request).await.unwrap().into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         (
             head.status.as_u16(),
@@ -223,6 +231,43 @@ impl Gateway {
             .find(|s| s.service == service)
             .expect("service");
         service.responses.iter().find(|(c, _)| *c == class).unwrap().1
+    }
+}
+
+/// Core number 1 of a gateway, on a thread of its own.
+pub(crate) struct SecondCore {
+    pub(crate) address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    thread: std::thread::JoinHandle<()>,
+}
+
+pub(crate) fn second_core(gateway: &Gateway) -> SecondCore {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopping) = oneshot::channel::<()>();
+    let shared = gateway.shared.clone();
+    let thread = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        tokio::task::LocalSet::new().block_on(&runtime, async {
+            let listener = TcpListener::from_std(listener).unwrap();
+            tsugite_gateway::serve(listener, shared, 1, async { drop(stopping.await) }).await;
+        });
+    });
+    SecondCore {
+        address,
+        stop,
+        thread,
+    }
+}
+
+impl SecondCore {
+    pub(crate) fn end(self) {
+        drop(self.stop);
+        self.thread.join().unwrap();
     }
 }
 
