@@ -256,6 +256,22 @@ fn bad_requests_are_told_what_is_wrong() {
 }
 
 #[test]
+fn parameters_that_nobody_looks_at_are_refused() {
+    let running = Running::start("services: [{name: orders}]\n", &[]);
+    running.admin("GET", "/v1/circuits?state=open", None).expect(200);
+    running.admin("GET", "/healthz?from=probe", None).expect(200);
+    for (method, path, named) in [
+        ("GET", "/v1/circuits?state=nonsense", "nonsense"),
+        ("GET", "/v1/circuits?stat=open", "stat"),
+        ("DELETE", "/v1/instances/internal/orders/1?wait=acks", "wait"),
+    ] {
+        let answer = running.admin(method, path, None).expect(400);
+        let detail = answer.json()["detail"].as_str().unwrap_or_default().to_owned();
+        assert!(detail.contains(named), "{path}: {detail}");
+    }
+}
+
+#[test]
 fn the_port_defends_itself() {
     let token = "0123456789abcdef";
     let config =

@@ -430,6 +430,46 @@ fn a_stopped_store_can_be_verified_and_a_running_one_cannot() {
     let nowhere = running.home.0.join("nowhere");
     let (code, _, _) = finish(command().arg("verify").arg(&nowhere));
     assert_eq!((code, nowhere.exists()), (1, false));
+    let other = running.home.0.join("other");
+    std::fs::create_dir(&other).unwrap();
+    let (code, _, stderr) = finish(command().arg("verify").arg(&other));
+    assert_eq!((code, stderr.contains("holds no store")), (1, true), "{stderr}");
+    assert_eq!(
+        std::fs::read_dir(&other).unwrap().count(),
+        0,
+        "verify changes nothing"
+    );
+}
+
+#[test]
+fn a_subscription_to_a_queue_that_is_not_there_is_refused() {
+    let home = Home::new();
+    let config = home.file(
+        "c.yaml",
+        "topics: [{name: news, subscriptions: [{queue: inbx}]}]\n",
+    );
+    let data = home.0.join("data");
+    let roles = [
+        "--gateway",
+        "off",
+        "--aws",
+        "off",
+        "--admin",
+        "127.0.0.1:0",
+        "--dns",
+        "off",
+    ];
+    let (code, _, stderr) = finish(
+        command()
+            .arg("up")
+            .arg("-c")
+            .arg(&config)
+            .arg("--data")
+            .arg(&data)
+            .args(roles),
+    );
+    assert_eq!(code, 1, "{stderr}");
+    assert!(stderr.contains("a subscription of `inbx` to `news`"), "{stderr}");
 }
 
 #[test]

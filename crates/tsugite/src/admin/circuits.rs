@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tsugite_aws::time::iso_millis;
 use tsugite_base::{Now, Timestamp};
-use tsugite_traffic::{CircuitReport, Override};
+use tsugite_traffic::{CircuitReport, Override, State};
 
 use super::answer::{Answer, Links, Problem, document, with_links};
 use super::resource::encode;
@@ -17,6 +17,13 @@ use crate::config::text;
 pub(super) fn list<S: Store>(admin: &Admin<S>, query: &Query) -> Result<Answer, Problem> {
     let now = admin.world.now();
     let wanted = query.get("state");
+    let states = State::ALL.map(State::as_str);
+    if let Some(unknown) = wanted.filter(|wanted| !states.contains(wanted)) {
+        return Err(Problem::invalid(format!(
+            "`state`: {unknown} is no state of a circuit; the states are {}",
+            states.join(", ")
+        )));
+    }
     let reports = admin.gateway.circuits();
     let circuits: Vec<Value> = reports
         .iter()

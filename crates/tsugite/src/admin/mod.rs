@@ -155,6 +155,7 @@ impl<S: Store> Admin<S> {
         guard.check(&parts.method, &parts.headers, open)?;
         let resource = resource?;
         let query = Query::parse(parts.uri.query().unwrap_or_default());
+        query.only(resource.parameters(&parts.method))?;
         let body = read(body).await?;
         self.dispatch(resource, &parts.method, &query, &body).await
     }
@@ -341,6 +342,21 @@ impl Query {
             (decode(key), decode(value))
         });
         Query(pairs.collect())
+    }
+
+    /// Refuses what nobody would look at; `None` is a resource that probes decorate as they like.
+    fn only(&self, known: Option<&[&str]>) -> Result<(), Problem> {
+        let Some(known) = known else { return Ok(()) };
+        match self.0.iter().find(|(key, _)| !known.contains(&key.as_str())) {
+            None => Ok(()),
+            Some((key, _)) if known.is_empty() => Err(Problem::invalid(format!(
+                "`{key}`: this resource takes no parameters"
+            ))),
+            Some((key, _)) => Err(Problem::invalid(format!(
+                "`{key}` is not a parameter of this resource; it takes {}",
+                known.join(", ")
+            ))),
+        }
     }
 
     pub(crate) fn get(&self, key: &str) -> Option<&str> {

@@ -1,5 +1,7 @@
 //! The resources of the admin port: paths to names, and the methods that each one knows.
 
+use http::Method;
+
 use super::answer::Problem;
 
 /// What a path names. Names are percent-decoded.
@@ -79,6 +81,20 @@ impl Resource {
             Resource::CircuitOverride(_) => "PUT, DELETE, OPTIONS",
             Resource::CircuitReset(_) | Resource::Reset | Resource::AdvanceClock => "POST, OPTIONS",
             _ => "GET, HEAD, OPTIONS",
+        }
+    }
+
+    /// The query parameters that a request may have; `None` takes any, for the resources that probes ask for.
+    pub(super) fn parameters(&self, method: &Method) -> Option<&'static [&'static str]> {
+        let looks = matches!(*method, Method::GET | Method::HEAD);
+        match self {
+            Resource::Console | Resource::Health | Resource::Ready | Resource::Metrics => None,
+            Resource::Services if looks => Some(&["after"]),
+            Resource::Queue(_) | Resource::Topics | Resource::Topic(_) if looks => {
+                Some(&["account", "region"])
+            }
+            Resource::Circuits if looks => Some(&["state"]),
+            _ => Some(&[]),
         }
     }
 

@@ -33,12 +33,21 @@ impl Verify {
     }
 }
 
-/// Opening makes a directory that is absent; someone who mistyped a path would be told that all is well in it.
+/// Opening makes a directory that is absent, and a lock file; someone who mistyped a path would be told that all is well
+/// in it.
 fn exists(dir: &Path) -> Result<(), Failed> {
-    if dir.is_dir() {
-        return Ok(());
+    let failed = |why: &str| Failed::Failure(format!("{} {why}", dir.display()));
+    let entries = std::fs::read_dir(dir).map_err(|error| failed(&format!("cannot be read: {error}")))?;
+    let ours = |name: &str| name.starts_with("log-") || name.starts_with("checkpoint-");
+    match entries
+        .flatten()
+        .any(|entry| entry.file_name().to_str().is_some_and(ours))
+    {
+        true => Ok(()),
+        false => Err(failed(
+            "holds no store: there is neither a segment nor a checkpoint in it",
+        )),
     }
-    Err(Failed::Failure(format!("{} is not a directory", dir.display())))
 }
 
 #[derive(Debug, Args)]

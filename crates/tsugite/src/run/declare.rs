@@ -1,6 +1,6 @@
 //! What the configuration declares comes to be: created if absent, an error if it exists and differs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -43,13 +43,7 @@ pub async fn declare<S>(store: &S, world: &World, config: &Config) -> Result<(),
 where
     S: Messaging + RegistryStore,
 {
-    // Queues that others name as their dead-letter queue must come first, wherever they stand in the file.
-    let (with_target, without): (Vec<_>, Vec<_>) = config
-        .declared
-        .queues
-        .iter()
-        .partition(|queue| queue.attributes.contains_key("RedrivePolicy"));
-    for queue in without.into_iter().chain(with_target) {
+    for queue in targets_first(&config.declared.queues) {
         declare_queue(store, config, queue).await?;
     }
     for topic in &config.declared.topics {
@@ -59,6 +53,29 @@ where
         declare_service(store, world, service).await?;
     }
     Ok(())
+}
+
+/// The queues in an order in which each comes after its dead-letter queue, wherever they stand in the file. Those of a
+/// circle come last: creating the first of them says what is wrong.
+fn targets_first(queues: &[config::Queue]) -> Vec<&config::Queue> {
+    let target = |queue: &config::Queue| -> Option<String> {
+        let policy: serde_json::Value = serde_json::from_str(queue.attributes.get("RedrivePolicy")?).ok()?;
+        let arn = policy["deadLetterTargetArn"].as_str()?;
+        arn.rsplit(':').next().map(str::to_owned)
+    };
+    let mut waiting: Vec<(&config::Queue, Option<String>)> = queues.iter().map(|q| (q, target(q))).collect();
+    let mut ordered = Vec::with_capacity(queues.len());
+    loop {
+        let names: BTreeSet<&str> = waiting.iter().map(|(queue, _)| queue.name.as_str()).collect();
+        let waits = |target: &Option<String>| target.as_deref().is_some_and(|target| names.contains(target));
+        let (later, now): (Vec<_>, Vec<_>) = waiting.iter().cloned().partition(|(_, target)| waits(target));
+        ordered.extend(now.iter().map(|(queue, _)| *queue));
+        if now.is_empty() {
+            ordered.extend(later.iter().map(|(queue, _)| *queue));
+            return ordered;
+        }
+        waiting = later;
+    }
 }
 
 async fn declare_queue<S: Messaging>(
@@ -89,6 +106,8 @@ async fn declare_topic<S: Messaging>(
     store.create_topic(command).await.map_err(refused(what))?;
     for subscription in &topic.subscriptions {
         let queue = QueueKey::new(config.aws.scope.clone(), &subscription.queue);
+        let what = format!("a subscription of `{}` to `{}`", subscription.queue, topic.name);
+        store.queue(queue.clone()).await.map_err(refused(what))?;
         let command = Subscribe {
             topic: key.clone(),
             id: world.uuid(),
@@ -179,5 +198,46 @@ fn protocol(protocol: config::Protocol) -> Protocol {
         config::Protocol::Http => Protocol::Http,
         config::Protocol::H2c => Protocol::H2c,
         config::Protocol::Grpc => Protocol::Grpc,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn queue(name: &str, target: Option<&str>) -> config::Queue {
+        let arn = |target| format!("arn:aws:sqs:us-east-1:000000000000:{target}");
+        let policy = |target| {
+            serde_json::json!({"deadLetterTargetArn": arn(target), "maxReceiveCount": 3}).to_string()
+        };
+        config::Queue {
+            name: name.to_owned(),
+            attributes: target
+                .map(|target| ("RedrivePolicy".to_owned(), policy(target)))
+                .into_iter()
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn dead_letter_queues_come_before_those_that_name_them() {
+        let check = |queues: &[(&str, Option<&str>)], expected: &[&str]| {
+            let queues: Vec<_> = queues.iter().map(|(name, target)| queue(name, *target)).collect();
+            let names: Vec<_> = targets_first(&queues)
+                .iter()
+                .map(|queue| queue.name.as_str())
+                .collect();
+            assert_eq!(names, expected);
+        };
+        check(&[], &[]);
+        check(
+            &[("a", Some("b")), ("b", Some("c")), ("c", None)],
+            &["c", "b", "a"],
+        );
+        check(&[("a", Some("elsewhere")), ("b", None)], &["a", "b"]);
+        check(
+            &[("a", Some("b")), ("b", Some("a")), ("c", None)],
+            &["c", "a", "b"],
+        );
     }
 }
