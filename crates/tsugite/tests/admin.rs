@@ -457,6 +457,8 @@ fn the_command_line_shows_what_the_api_says() {
         "SERVICE  NAMESPACE  INSTANCES\ns        internal   1\n"
     );
     assert!(ask(&["services", "show", "s"]).contains("id: one\n"));
+    let (code, _, stderr) = finish(command().args(["topics", "ls", "--json", "--admin", &admin]));
+    assert_eq!(code, 0, "flags may follow the command: {stderr}");
     let shown: Value = serde_json::from_str(&ask(&["queues", "--json", "show", "q"])).unwrap();
     assert_eq!(shown["name"], "q");
     let (code, _, stderr) = finish(

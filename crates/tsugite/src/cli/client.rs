@@ -19,13 +19,14 @@ pub(crate) struct Target {
     /// Address of the admin port
     #[arg(
         long,
+        global = true,
         value_name = "ADDRESS",
         env = "TSUGITE_ADMIN",
         default_value = "127.0.0.1:9901"
     )]
     admin: String,
     /// Print the answer as JSON
-    #[arg(long)]
+    #[arg(long, global = true)]
     pub(super) json: bool,
 }
 
