@@ -356,3 +356,11 @@ class TestWire:
         assert set(acknowledged) <= set(found)
         assert len(found) <= len(acknowledged) + 1
         assert len(acknowledged) > 10
+
+
+def test_the_account_of_somebody_else_is_refused(cloudmap, name, namespace):
+    service(cloudmap, namespace)
+    asked = {"NamespaceName": name, "ServiceName": "orders"}
+    assert ids(cloudmap.discover_instances(**asked, OwnerAccount="000000000000")) == []
+    for call in (cloudmap.discover_instances, cloudmap.discover_instances_revision):
+        refused("InvalidInput", call, naming="OwnerAccount", **asked, OwnerAccount="123456789012")

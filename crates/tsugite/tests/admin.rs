@@ -269,6 +269,10 @@ fn parameters_that_nobody_looks_at_are_refused() {
         let detail = answer.json()["detail"].as_str().unwrap_or_default().to_owned();
         assert!(detail.contains(named), "{path}: {detail}");
     }
+    let body = json!({"address": "127.0.0.1", "port": 9000});
+    running
+        .admin("PUT", "/v1/instances/internal/orders/%2E%2E", Some(body))
+        .expect(400);
 }
 
 #[test]

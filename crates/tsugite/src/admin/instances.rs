@@ -41,6 +41,13 @@ pub(super) async fn put<S: Store>(
     if body.is_empty() {
         return renew(admin, name).await;
     }
+    if matches!(name.instance.as_str(), "." | "..") {
+        // Clients would take it out of the instance's own URL.
+        return Err(Problem::invalid(format!(
+            "`{}` cannot be the id of an instance here",
+            name.instance
+        )));
+    }
     let body: Registration = serde_json::from_slice(body).map_err(|error| {
         Problem::invalid(format!(
             "{error}; the body looks like {{\"address\": \"127.0.0.1\", \"port\": 9000, \"ttl_ms\": 15000}}"

@@ -15,6 +15,7 @@ const RESULTS: u32 = 100;
 
 pub(super) async fn instances<S: RegistryStore>(call: Call<'_, S>) -> Result<Vec<u8>, AwsError> {
     let fields = &call.fields;
+    own_account(&call)?;
     let health = match fields.text("HealthStatus")? {
         None => HealthFilter::default(),
         Some("HEALTHY") => HealthFilter::Healthy,
@@ -58,6 +59,7 @@ pub(super) async fn instances<S: RegistryStore>(call: Call<'_, S>) -> Result<Vec
 }
 
 pub(super) async fn revision<S: RegistryStore>(call: Call<'_, S>) -> Result<Vec<u8>, AwsError> {
+    own_account(&call)?;
     let namespace = required(&call.fields, "NamespaceName")?.to_owned();
     let service = required(&call.fields, "ServiceName")?.to_owned();
     let revision = call
@@ -68,4 +70,15 @@ pub(super) async fn revision<S: RegistryStore>(call: Call<'_, S>) -> Result<Vec<
     Ok(answer(|json| {
         json.int("InstancesRevision", i64::try_from(revision).unwrap_or(i64::MAX));
     }))
+}
+
+/// Refuses the account of somebody else, whose namespaces nobody shares here.
+fn own_account<S>(call: &Call<'_, S>) -> Result<(), AwsError> {
+    match call.fields.text("OwnerAccount")? {
+        Some(other) if other != call.context.scope.account => Err(invalid(format!(
+            "OwnerAccount {}: namespaces that other accounts share are not supported.",
+            shorten(other)
+        ))),
+        _ => Ok(()),
+    }
 }
