@@ -1,4 +1,8 @@
-//! Who asks, from where: read leniently from the SigV4 credential scope, whose signature is not verified here.
+//! Who asks, from where: read leniently from the SigV4 credential scope, whose signature [`crate::sigv4`] verifies if
+//! the operator wants that.
+
+use std::net::IpAddr;
+use std::sync::Arc;
 
 use tsugite_base::Uuid;
 use tsugite_base::names::Scope;
@@ -8,12 +12,78 @@ use tsugite_base::names::Scope;
 pub struct Context {
     /// Account and region that the request speaks for.
     pub scope: Scope,
+    /// Whose request it is.
+    pub caller: Caller,
+    /// What the policies of resources may ask about the request; `None` unless they are evaluated.
+    pub facts: Option<Box<Facts>>,
     /// `scheme://authority` for URLs in answers: the configured host, else the request's.
     pub base_url: String,
     /// Identity of this request, in every answer.
     pub request_id: Uuid,
     /// `X-Amzn-Trace-Id` of the request, which messages inherit that bring none of their own.
     pub trace_header: Option<String>,
+}
+
+impl Context {
+    /// What a message says of its sender: `SenderId`.
+    pub fn sender(&self) -> &str {
+        match &self.caller {
+            Caller::Anyone => &self.scope.account,
+            Caller::Known(principal) => &principal.user_id,
+            Caller::Anonymous => "anonymous",
+        }
+    }
+
+    /// The ARN of the caller; without verified signatures everybody is the root of an account.
+    pub fn caller_arn(&self) -> String {
+        match &self.caller {
+            Caller::Known(principal) => principal.arn.clone(),
+            Caller::Anyone | Caller::Anonymous => format!("arn:aws:iam::{}:root", self.scope.account),
+        }
+    }
+
+    /// Whether the caller acts for `account`. Without verified signatures everybody acts for every account.
+    pub fn acts_for(&self, account: &str) -> bool {
+        match &self.caller {
+            Caller::Anyone => true,
+            Caller::Known(principal) => principal.account == account,
+            Caller::Anonymous => false,
+        }
+    }
+}
+
+/// Who a request comes from, as far as that is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Caller {
+    /// Signatures are not verified: whoever reaches the port.
+    #[default]
+    Anyone,
+    /// The holder of a key, whose signature was verified.
+    Known(Arc<Principal>),
+    /// Nobody signed the request, where signatures are verified.
+    Anonymous,
+}
+
+/// The holder of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Principal {
+    /// Twelve digits.
+    pub account: String,
+    /// For example `arn:aws:iam::123456789012:user/alice`.
+    pub arn: String,
+    /// The account for its root, for others an opaque id like `AIDA…`.
+    pub user_id: String,
+}
+
+/// What policies may ask about a request beside who sent it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// The address that the connection came from.
+    pub source_ip: Option<IpAddr>,
+    /// The header `User-Agent`.
+    pub user_agent: Option<String>,
+    /// The header `Referer`.
+    pub referer: Option<String>,
 }
 
 /// The parts of a credential scope `<access key>/<date>/<region>/<service>/aws4_request`.

@@ -11,6 +11,9 @@ use tsugite_base::{Invalid, Uuid};
 use crate::json::JsonWriter;
 use crate::xml;
 
+/// The shape of an error for a request that names no operation.
+const NO_OPERATION: &str = "UnknownOperationException";
+
 /// How one service spells its JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dialect {
@@ -135,11 +138,16 @@ impl AwsError {
     /// An action of the JSON protocols that this port does not know.
     pub fn unknown_operation(action: &str) -> AwsError {
         AwsError::sender(
-            "UnknownOperationException",
+            NO_OPERATION,
             "InvalidAction",
             404,
             format!("The operation {} is not known here.", shorten(action)),
         )
+    }
+
+    /// A request to a queue or a topic that names no action.
+    pub fn no_operation(message: impl Into<String>) -> AwsError {
+        AwsError::sender(NO_OPERATION, "InvalidAction", 404, message)
     }
 
     /// An action of the Query protocol that this port does not know.
@@ -194,6 +202,13 @@ impl AwsError {
 
     /// The Query protocol's body, in the XML namespace of the service.
     pub fn to_xml(&self, namespace: &str, request_id: Uuid) -> Vec<u8> {
+        if self.shape == NO_OPERATION {
+            // No service is found yet that could answer in its own form; AWS answers with this element alone.
+            let mut out = String::from("<UnknownOperationException>");
+            xml::element(&mut out, "Message", &self.message);
+            xml::close(&mut out, NO_OPERATION);
+            return out.into_bytes();
+        }
         let mut out = String::with_capacity(256 + self.message.len());
         out.push_str("<?xml version=\"1.0\"?><ErrorResponse xmlns=\"");
         xml::escape_into(&mut out, namespace);
@@ -264,6 +279,9 @@ mod tests {
             error.query_error_header(),
             "AWS.SimpleQueueService.NonExistentQueue;Sender"
         );
+        let nothing = AwsError::no_operation("Which?").to_xml("http://x/", Uuid([0; 16]));
+        let expected = "<UnknownOperationException><Message>Which?</Message></UnknownOperationException>";
+        assert_eq!(String::from_utf8(nothing).unwrap(), expected);
         let xml = String::from_utf8(error.to_xml("http://x/", Uuid([0; 16]))).unwrap();
         assert!(
             xml.contains("<Code>AWS.SimpleQueueService.NonExistentQueue</Code>"),

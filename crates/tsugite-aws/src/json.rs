@@ -64,6 +64,16 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// An object of these members.
+    pub fn from_members(members: Vec<(Cow<'a, str>, Json<'a>)>) -> Fields<'a> {
+        Fields(members)
+    }
+
+    /// Adds a member; if the name is there already, this value wins.
+    pub fn push(&mut self, name: &'a str, value: Json<'a>) {
+        self.0.push((Cow::Borrowed(name), value));
+    }
+
     /// The value of `name`, unless absent or null.
     pub fn get(&self, name: &str) -> Option<&Json<'a>> {
         let (_, value) = self.0.iter().rev().find(|(key, _)| key == name)?;

@@ -1,10 +1,11 @@
-//! AWS wire codecs: bytes to typed fields, answers and errors to bytes. Knows no queue and no service.
+//! AWS wire codecs: bytes to typed fields, answers and errors to bytes. Knows the shapes of messages, not what they do.
 //!
 //! - [`json`]: awsJson1_0 and awsJson1_1 bodies as a borrowed, bounded tree with typed field access, and a writer;
-//! - [`query`]: the Query protocol's forms; [`xml`]: its answers;
+//! - [`query`]: the Query protocol's forms; [`xml`]: its answers; [`shapes`]: from forms to JSON and back, by a table;
 //! - [`error`]: one error type with both renderings;
 //! - [`context`]: who asks, read leniently from the credential scope;
 //! - [`checksum`]: the MD5s that SDKs verify; [`envelope`]: the JSON in which a topic wraps a message;
+//! - [`sigv4`]: signatures of requests, from the verifying side; [`policy`]: what the owner of a queue lets others do;
 //! - [`time`]: times as AWS writes them.
 
 #![forbid(unsafe_code)]
@@ -14,7 +15,10 @@ pub mod context;
 pub mod envelope;
 pub mod error;
 pub mod json;
+pub mod policy;
 pub mod query;
+pub mod shapes;
+pub mod sigv4;
 pub mod time;
 pub mod xml;
 

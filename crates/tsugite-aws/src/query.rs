@@ -45,6 +45,11 @@ impl<'a> Form<'a> {
         Ok(())
     }
 
+    /// All parameters in the order of the request.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_ref(), value.as_ref()))
+    }
+
     /// The value of `name`; an empty value counts as present.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0

@@ -49,14 +49,10 @@ pub fn response(action: &str, namespace: &str, result: Option<&str>, request_id:
     out.push_str("Response xmlns=\"");
     out.push_str(namespace);
     out.push_str("\">");
-    if let Some(result) = result {
-        out.push('<');
-        out.push_str(action);
-        out.push_str("Result>");
-        out.push_str(result);
-        out.push_str("</");
-        out.push_str(action);
-        out.push_str("Result>");
+    match result {
+        None => {}
+        Some("") => out.extend(["<", action, "Result/>"]),
+        Some(result) => out.extend(["<", action, "Result>", result, "</", action, "Result>"]),
     }
     out.push_str("<ResponseMetadata>");
     element(&mut out, "RequestId", &request_id.to_string());
@@ -86,5 +82,6 @@ mod tests {
              <RequestId>11111111-1111-1111-1111-111111111111</RequestId></ResponseMetadata></UnsubscribeResponse>"
         );
         assert!(response("A", "n", Some("<B>1</B>"), id).contains("<AResult><B>1</B></AResult>"));
+        assert!(response("A", "n", Some(""), id).contains("<AResult/>"));
     }
 }
