@@ -2,16 +2,16 @@
 
 use tsugite_base::{Decision, Now};
 use tsugite_broker::{
-    ChangeVisibility, ChangeVisibilityEntry, CreateQueue, CreateTopic, DeleteMessages, Publish, Receive,
-    SendMessages, Subscribe,
+    Accepted, ChangeVisibility, ChangeVisibilityEntry, CreateQueue, CreateTopic, DeleteMessages, Publish,
+    Receive, SendMessages, Subscribe,
 };
+use tsugite_checker::{Call, Entry, Reply as Told, SentResult, What};
 use tsugite_engine::Failure;
 use tsugite_log::{Domains, Record};
 use tsugite_registry::InstanceName;
 
 use crate::history::{Held, History, Life, Reply};
 use crate::machine::Machine;
-use crate::notebook::Known;
 use crate::scene::{self, QUEUES};
 
 impl History {
@@ -30,6 +30,7 @@ impl History {
             }
             13..16 => self.delete(life),
             16 => self.change_visibility(life),
+            17 if self.rng.below(6) == 0 => self.purge(life, queue),
             _ => self.register(life),
         }
     }
@@ -61,6 +62,7 @@ impl History {
         let mut done = Vec::new();
         for name in QUEUES.iter().rev() {
             let command = CreateQueue {
+                tags: Vec::new(),
                 queue: scene::queue(name),
                 attributes: scene::attributes(name),
             };
@@ -117,11 +119,35 @@ impl History {
             sender: "sim".into(),
             entries: entries.collect(),
         };
-        let messages: Vec<Known> = texts.into_iter().map(|text| (queue.to_owned(), text)).collect();
-        if let Some((_, wait)) = self.give(life, |d, now| d.broker.send(command, now)) {
-            messages.iter().for_each(|m| self.notebook.sending(m.clone()));
-            life.waiting.push_back((wait, Reply::Sent(messages)));
+        if let Some((reply, wait)) = self.give(life, |d, now| d.broker.send(command, now)) {
+            let entry = |(n, body)| Entry {
+                entry: format!("{n}"),
+                body,
+                delay: Some(delay as u64 * 1_000),
+                ..Entry::default()
+            };
+            let entries = texts.into_iter().enumerate().map(entry).collect();
+            let op = self.asked(Call::Send {
+                queue: queue.into(),
+                entries,
+            });
+            let result = |(n, result): (usize, Result<Accepted, _>)| SentResult {
+                entry: n.to_string(),
+                id: result.as_ref().ok().map(|accepted| accepted.id.to_string()),
+                seq: result.ok().and_then(|accepted| accepted.sequence),
+            };
+            let results = reply.results.into_iter().enumerate().map(result).collect();
+            life.waiting
+                .push_back((wait, Reply::Told(op, Told::Sent(results))));
         }
+    }
+
+    /// Notes that a call took effect, or will have done nothing: the reply must follow.
+    fn asked(&mut self, call: Call) -> u64 {
+        self.ops += 1;
+        let op = self.ops;
+        self.note(What::Ask { op, call });
+        op
     }
 
     fn publish(&mut self, life: &mut Life) {
@@ -134,28 +160,35 @@ impl History {
             ..Publish::default()
         };
         if let Some((_, wait)) = self.give(life, |d, now| d.broker.publish(&command, now)) {
-            let messages: Vec<Known> = QUEUES[..2]
-                .iter()
-                .map(|q| ((*q).to_owned(), text.clone()))
-                .collect();
-            messages.iter().for_each(|m| self.notebook.sending(m.clone()));
-            life.waiting.push_back((wait, Reply::Sent(messages)));
+            let queues = QUEUES[..2].iter().map(|q| (*q).to_owned()).collect();
+            let op = self.asked(Call::Publish { queues, body: text });
+            life.waiting.push_back((wait, Reply::Told(op, Told::Nothing)));
         }
     }
 
     pub(crate) fn receive(&mut self, life: &mut Life, queue: &str) -> bool {
+        let max = 1 + self.rng.below(10);
+        let visibility = [0, 2, 10, 60][self.rng.below(4) as usize];
         let command = Receive {
             queue: scene::queue(queue),
-            max: Some(1 + self.rng.below(10) as i64),
-            visibility: Some([0, 2, 10, 60][self.rng.below(4) as usize]),
+            max: Some(max as i64),
+            visibility: Some(visibility as i64),
             wait: None,
+            attempt: None,
         };
         let Some((reply, wait)) = self.give(life, |d, now| d.broker.receive(&command, now)) else {
             return false;
         };
         let some = !reply.leases.is_empty() || reply.again;
+        let op = self.asked(Call::Receive {
+            queue: queue.into(),
+            // Who is told to ask again was not told that there is no more.
+            max: if reply.again { 0 } else { max as usize },
+            visibility: visibility * 1_000,
+            attempt: None,
+        });
         life.waiting
-            .push_back((wait, Reply::Received(queue.to_owned(), reply.leases)));
+            .push_back((wait, Reply::Received(op, queue.to_owned(), reply.leases)));
         some
     }
 
@@ -171,29 +204,46 @@ impl History {
     pub(crate) fn delete_held(&mut self, life: &mut Life, held: Held) {
         let command = DeleteMessages {
             queue: scene::queue(&held.queue),
-            handles: vec![held.handle],
+            handles: vec![held.handle.clone()],
         };
-        let before = self.journal.len();
-        if let Some((_, wait)) = self.give(life, |d, now| d.broker.delete(&command, now)) {
-            // A handle that is no longer the latest deletes nothing and is answered alike.
-            if self.journal.len() > before {
-                self.notebook.deleting(&held.message);
-                life.waiting.push_back((wait, Reply::Deleted(held.message)));
-            }
+        if let Some((reply, wait)) = self.give(life, |d, now| d.broker.delete(&command, now)) {
+            let op = self.asked(Call::Delete {
+                queue: held.queue,
+                handles: vec![held.handle],
+            });
+            let results = vec![("0".to_owned(), reply.results[0].is_ok())];
+            life.waiting
+                .push_back((wait, Reply::Told(op, Told::Each(results))));
         }
     }
 
     fn change_visibility(&mut self, life: &mut Life) {
         let Some(held) = self.held.last() else { return };
+        let (queue, handle) = (held.queue.clone(), held.handle.clone());
+        let timeout = [0, 30][self.rng.below(2) as usize];
         let command = ChangeVisibility {
-            queue: scene::queue(&held.queue),
+            queue: scene::queue(&queue),
             entries: vec![ChangeVisibilityEntry {
-                handle: held.handle.clone(),
-                timeout: [0, 30][self.rng.below(2) as usize],
+                handle: handle.clone(),
+                timeout,
             }],
         };
-        if let Some((_, wait)) = self.give(life, |d, now| d.broker.change_visibility(&command, now)) {
-            life.waiting.push_back((wait, Reply::Other));
+        if let Some((reply, wait)) = self.give(life, |d, now| d.broker.change_visibility(&command, now)) {
+            let op = self.asked(Call::Change {
+                queue,
+                entries: vec![(handle, timeout as u64 * 1_000)],
+            });
+            let results = vec![("0".to_owned(), reply.results[0].is_ok())];
+            life.waiting
+                .push_back((wait, Reply::Told(op, Told::Each(results))));
+        }
+    }
+
+    fn purge(&mut self, life: &mut Life, queue: &str) {
+        let key = scene::queue(queue);
+        if let Some((_, wait)) = self.give(life, |d, now| d.broker.purge_queue(&key, now)) {
+            let op = self.asked(Call::Purge { queue: queue.into() });
+            life.waiting.push_back((wait, Reply::Told(op, Told::Nothing)));
         }
     }
 

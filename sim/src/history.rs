@@ -9,11 +9,12 @@ use std::time::Duration;
 use tsugite_base::rng::SplitMix64;
 use tsugite_base::{Now, World};
 use tsugite_broker::{Content, Lease, Message};
+use tsugite_checker::{Event, Queue, Received, Reply as Told, Rules, What, check};
 use tsugite_log::disk::sim::{Crash, Fault, Image, SimDisk};
 use tsugite_log::{Committer, Domains, Keeper, Log, OpenError, Opened, Options, Settings, State as _};
 
 use crate::machine::{Journal, Machine};
-use crate::notebook::{Known, Notebook};
+use crate::notebook::Notebook;
 use crate::scene::{self, Hand, QUEUES, SIZES};
 
 /// A mistake to be found.
@@ -44,6 +45,10 @@ pub struct Outcome {
     pub checkpoints: u64,
     /// Commands refused because the disk was full.
     pub full: u64,
+    /// Messages delivered, repeats included.
+    pub deliveries: u64,
+    /// Calls that never had a reply.
+    pub unknown: u64,
     /// Hash of everything done to the disk and of what it holds at the end.
     pub digest: u64,
 }
@@ -73,18 +78,17 @@ impl std::error::Error for Violation {}
 
 /// A reply that waits for the disk.
 pub(crate) enum Reply {
-    Sent(Vec<Known>),
-    Received(String, Vec<Lease>),
-    Deleted(Known),
+    /// Of a call on queues, for the checker.
+    Told(u64, Told),
+    /// Of a receive: the call, the queue, and what is still to be read.
+    Received(u64, String, Vec<Lease>),
     Put(String, u32),
-    Other,
 }
 
 /// A message that was received and may be deleted.
 pub(crate) struct Held {
     pub(crate) queue: String,
     pub(crate) handle: String,
-    pub(crate) message: Known,
 }
 
 /// A store while it runs.
@@ -107,6 +111,11 @@ pub(crate) struct History {
     pub(crate) journal: Journal,
     pub(crate) notebook: Notebook,
     pub(crate) held: Vec<Held>,
+    /// What clients asked and were told, for the checker.
+    pub(crate) events: Vec<Event>,
+    pub(crate) ops: u64,
+    /// The host's clock was set back while the process was down: leases last longer than they say.
+    pub(crate) slowed: bool,
     /// From where to where the records of each decision lie: recovery must not stop between.
     pub(crate) bounds: Vec<(u64, u64)>,
     /// The highest position that a sent reply waited for.
@@ -130,6 +139,9 @@ pub fn run(seed: u64, bug: Bug) -> Result<Outcome, Violation> {
         journal: Journal::default(),
         notebook: Notebook::default(),
         held: Vec::new(),
+        events: Vec::new(),
+        ops: 0,
+        slowed: false,
         bounds: Vec::new(),
         acknowledged: 0,
         furnished: false,
@@ -137,6 +149,7 @@ pub fn run(seed: u64, bug: Bug) -> Result<Outcome, Violation> {
         outcome: Outcome::default(),
         digest: DefaultHasher::new(),
     };
+    history.declare();
     let lives = 2 + history.rng.below(4);
     let mut image = Image::new();
     for life in 0..lives {
@@ -145,6 +158,14 @@ pub fn run(seed: u64, bug: Bug) -> Result<Outcome, Violation> {
             .live(image, last)
             .map_err(|what| Violation { seed, life, what })?;
     }
+    let report = check(&history.events, Rules::default());
+    if let Some(first) = report.violations.first() {
+        let what = format!("{first} ({} in all)", report.violations.len());
+        let life = lives - 1;
+        return Err(Violation { seed, life, what });
+    }
+    history.outcome.deliveries = report.deliveries as u64;
+    history.outcome.unknown = report.unknown as u64;
     image.hash(&mut history.digest);
     history.outcome.digest = history.digest.finish();
     Ok(history.outcome)
@@ -180,10 +201,11 @@ impl History {
         }
         disk.trace().hash(&mut self.digest);
         self.outcome.crashes += 1;
-        self.notebook.crashed();
+        self.note(What::Crash);
         self.held.clear();
         if self.rng.below(8) == 0 {
             self.hand.set_back(self.rng.below(5_000));
+            self.slowed = true;
         }
         let crash = if self.rng.below(4) == 0 {
             Crash::Process
@@ -191,6 +213,24 @@ impl History {
             Crash::Power
         };
         Ok(image.unwrap_or_else(|| disk.crash(crash)))
+    }
+
+    /// Tells the checker of the queues.
+    fn declare(&mut self) {
+        for name in QUEUES {
+            self.note(What::Queue(Queue {
+                queue: name.into(),
+                retention: 345_600_000,
+                dead_letters: (name != "dead").then(|| "dead".into()),
+                max_receives: scene::MAX_RECEIVES,
+                ..Queue::default()
+            }));
+        }
+    }
+
+    pub(crate) fn note(&mut self, what: What) {
+        let at = self.hand.passed();
+        self.events.push(Event { at, what });
     }
 
     /// What goes wrong in this life, beside its end.
@@ -290,6 +330,10 @@ impl History {
             14 => life.dead |= life.keeper.step().is_err(),
             _ => {
                 self.hand.advance(self.rng.below(20_000));
+                if self.rng.below(4) == 0 {
+                    let back = self.rng.below(2) == 0;
+                    self.hand.step_wall(back, self.rng.below(100_000_000));
+                }
                 if self.rng.below(8) == 0 {
                     life.disk.set_capacity(u64::MAX);
                 }
@@ -309,11 +353,9 @@ impl History {
             self.acknowledged = self.acknowledged.max(wait);
             self.outcome.replies += 1;
             match reply {
-                Reply::Sent(messages) => messages.iter().for_each(|m| self.notebook.sent(m)),
-                Reply::Deleted(message) => self.notebook.deleted(&message),
+                Reply::Told(op, reply) => self.note(What::Done { op, reply }),
                 Reply::Put(instance, version) => self.notebook.put(&instance, version),
-                Reply::Received(queue, leases) => self.received(life, &queue, leases)?,
-                Reply::Other => {}
+                Reply::Received(op, queue, leases) => self.received(life, op, &queue, leases)?,
             }
         }
         life.waiting = held_back;
@@ -321,38 +363,64 @@ impl History {
     }
 
     /// A client reads what it was given.
-    fn received(&mut self, life: &Life, queue: &str, leases: Vec<Lease>) -> Result<(), String> {
+    fn received(&mut self, life: &Life, op: u64, queue: &str, leases: Vec<Lease>) -> Result<(), String> {
+        let mut messages = Vec::with_capacity(leases.len());
         for lease in leases {
             let mut places = vec![lease.payload];
             places.extend(lease.delivery);
-            let bytes = match life.log.fetch_blocking(&places) {
-                Ok(bytes) => bytes,
-                // The disk is gone, or the message was deleted and its segment with it while the reply waited.
-                Err(_) => continue,
+            // The disk is gone, or a message was deleted and its segment with it while the reply waited: no reply.
+            let Ok(bytes) = life.log.fetch_blocking(&places) else {
+                return Ok(());
             };
-            let handle = lease.handle.clone();
             let message = Message::read(lease, &bytes[0], bytes.get(1).map(|b| &b[..]));
             let message = message.map_err(|e| format!("a message of {queue} cannot be read: {e}"))?;
             let Content::Plain { body, .. } = message.content else {
                 return Err("an envelope on a raw subscription".into());
             };
-            let source = message
-                .dead_letter_source
-                .as_deref()
-                .and_then(|arn| arn.rsplit(':').next());
-            let known = (source.unwrap_or(queue).to_owned(), body);
-            self.notebook.seen(&known)?;
-            self.held.push(Held {
-                queue: queue.to_owned(),
-                handle,
-                message: known,
+            let source = message.dead_letter_source.as_deref();
+            messages.push(Received {
+                id: message.id.to_string(),
+                body,
+                handle: message.handle,
+                count: message.receive_count,
+                group: message.group,
+                seq: message.sequence,
+                source: source.and_then(|arn| arn.rsplit(':').next()).map(str::to_owned),
             });
         }
+        let held = messages.iter().map(|message| Held {
+            queue: queue.to_owned(),
+            handle: message.handle.clone(),
+        });
+        self.held.extend(held);
+        let reply = Told::Received(messages);
+        self.note(What::Done { op, reply });
         Ok(())
+    }
+
+    /// With every reply sent, counters are exact.
+    fn counters(&mut self, life: &Life) {
+        if self.slowed {
+            return;
+        }
+        let now = self.world.now();
+        let stats = life
+            .log
+            .peek(|machine, _| machine.domains.broker.queue_stats(now));
+        for stats in stats {
+            self.note(What::Counters {
+                queue: stats.queue.name.to_string(),
+                visible: stats.visible,
+                in_flight: stats.in_flight,
+                delayed: stats.delayed,
+            });
+        }
     }
 
     /// Receives and deletes everything: what was acknowledged must come.
     fn empty(&mut self, life: &mut Life) -> Result<(), String> {
+        self.settle(life)?;
+        self.counters(life);
         let mut idle = 0;
         while idle < 3 {
             self.hand.advance(61_000);
@@ -370,10 +438,8 @@ impl History {
             }
             idle = if some { 0 } else { idle + 1 };
         }
-        match self.notebook.lost() {
-            Some(message) => Err(format!("{message:?} was acknowledged and is lost")),
-            None => Ok(()),
-        }
+        self.note(What::Drained);
+        Ok(())
     }
 
     fn settle(&mut self, life: &mut Life) -> Result<(), String> {

@@ -7,8 +7,9 @@
 //!
 //! * the machines themselves, without a log: the state must be that of all records up to some point between
 //!   two commands, with everything acknowledged before it;
-//! * a client's notebook, which knows only replies: no acknowledged message is lost, none is delivered after
-//!   its deletion was acknowledged, the registry holds what it said it holds.
+//! * the checker of histories (`tsugite-checker`) and a client's notebook of the registry, which know only
+//!   what clients asked and were told: nothing lost, nothing twice within a lease, nothing after its deletion, right
+//!   counters and counts, the registry as it was said to be.
 //!
 //! A [`Bug`] can be planted, to see that the judges are awake.
 

@@ -25,19 +25,37 @@ pub(crate) const SIZES: Sizes = Sizes {
 /// Queues; the last takes the dead letters of the others.
 pub(crate) const QUEUES: [&str; 3] = ["orders", "mail", "dead"];
 /// Receives after which a message becomes a dead letter.
-const MAX_RECEIVES: u32 = 3;
+pub(crate) const MAX_RECEIVES: u32 = 3;
 
 /// A clock that the history moves, and never the host.
 #[derive(Default)]
 pub(crate) struct Hand {
     steady: AtomicU64,
     wall: AtomicU64,
+    /// Milliseconds that really passed, whatever anybody did to the clocks.
+    passed: AtomicU64,
 }
 
 impl Hand {
     pub(crate) fn advance(&self, millis: u64) {
         self.steady.fetch_add(millis, Ordering::Relaxed);
         self.wall.fetch_add(millis, Ordering::Relaxed);
+        self.passed.fetch_add(millis, Ordering::Relaxed);
+    }
+
+    pub(crate) fn passed(&self) -> u64 {
+        self.passed.load(Ordering::Relaxed)
+    }
+
+    /// Somebody set the host's clock while the process runs: only the wall clock steps.
+    pub(crate) fn step_wall(&self, back: bool, millis: u64) {
+        let wall = self.wall.load(Ordering::Relaxed);
+        let wall = if back {
+            wall.saturating_sub(millis)
+        } else {
+            wall + millis
+        };
+        self.wall.store(wall, Ordering::Relaxed);
     }
 
     /// Somebody set the host's clock while the process was down.
