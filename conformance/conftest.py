@@ -1,5 +1,7 @@
 """Fixtures of the black-box tests: a running Tsugite, and programs for it to stand in front of."""
 
+import uuid
+
 import pytest
 
 from process import Tsugite
@@ -30,6 +32,18 @@ def tsugite():
     one.start()
     yield one
     _stop_all([one])
+
+
+@pytest.fixture
+def sqs(tsugite):
+    """A client of SQS, in the protocol that the installed SDK speaks."""
+    return tsugite.client("sqs")
+
+
+@pytest.fixture
+def queue(sqs):
+    """The URL of a new standard queue."""
+    return sqs.create_queue(QueueName=f"q-{uuid.uuid4()}")["QueueUrl"]
 
 
 def _stop_all(running):

@@ -118,11 +118,13 @@ class Tsugite:
         return f"http://{self.addresses[role]}{path}"
 
     def client(self, service, **config):
-        """An unmodified boto3 client against this instance."""
+        """An unmodified boto3 client against this instance; what it is told of SQS is held against its service model."""
         import boto3
         from botocore.config import Config
 
-        return boto3.client(
+        import model_check
+
+        client = boto3.client(
             service,
             endpoint_url=self.url("aws"),
             region_name="us-east-1",
@@ -130,6 +132,7 @@ class Tsugite:
             aws_secret_access_key="test",
             config=Config(**({"retries": {"max_attempts": 1}, "inject_host_prefix": False} | config)),
         )
+        return model_check.watch(client) if service == "sqs" else client
 
     def aws_env(self):
         """Environment in which the AWS CLI and SDKs talk to this instance."""

@@ -1,4 +1,4 @@
-"""SQS over its JSON protocol, with boto3, which checks every MD5."""
+"""SQS over its JSON protocol, with boto3, which checks every MD5. What both protocols do stands in test_sqs_*.py."""
 
 import hashlib
 import json
@@ -10,33 +10,7 @@ import botocore.exceptions
 import pytest
 
 import aws_raw
-
-
-@pytest.fixture
-def sqs(tsugite):
-    return tsugite.client("sqs")
-
-
-@pytest.fixture
-def queue(sqs):
-    """The URL of a new queue."""
-    return sqs.create_queue(QueueName=f"q-{uuid.uuid4()}")["QueueUrl"]
-
-
-def arn(url):
-    account, name = url.split("/")[-2:]
-    return f"arn:aws:sqs:us-east-1:{account}:{name}"
-
-
-def refused(code, call, *, status=400, naming="", **parameters):
-    """The call fails with this code, as SDKs see it, and its message names what is wrong."""
-    with pytest.raises(botocore.exceptions.ClientError) as caught:
-        call(**parameters)
-    answer = caught.value.response
-    assert answer["Error"]["Code"] == code, answer
-    assert answer["ResponseMetadata"]["HTTPStatusCode"] == status
-    assert naming in answer["Error"]["Message"], answer["Error"]["Message"]
-    return answer
+from sqs_help import arn_of as arn, refused
 
 
 class TestQueues:
@@ -59,7 +33,7 @@ class TestQueues:
         ("InvalidAttributeValue", {"VisibilityTimeout": "43201"}),
         ("InvalidAttributeValue", {"VisibilityTimeout": "soon"}),
         ("InvalidAttributeValue", {"DelaySeconds": "-1"}),
-        ("InvalidAttributeValue", {"RedrivePolicy": "{"}),
+        ("InvalidParameterValue", {"RedrivePolicy": "{"}),
     ])
     def test_bad_attributes(self, sqs, code, attributes):
         refused(code, sqs.create_queue, QueueName=f"q-{uuid.uuid4()}", Attributes=attributes,
@@ -530,13 +504,6 @@ class TestProtocol:
         refused("AWS.SimpleQueueService.UnsupportedOperation", sqs.start_message_move_task, SourceArn="a")
         refused("AWS.SimpleQueueService.UnsupportedOperation", sqs.list_message_move_tasks, SourceArn="a")
         refused("AWS.SimpleQueueService.UnsupportedOperation", sqs.cancel_message_move_task, TaskHandle="a")
-
-    def test_query_protocol_says_that_it_is_missing(self, tsugite):
-        status, _, body = aws_raw.form(
-            tsugite, "Action=SendMessage&Version=2012-11-05&MessageBody=x", path="/000000000000/q")
-        assert status == 400
-        assert "<Code>AWS.SimpleQueueService.UnsupportedOperation</Code>" in body
-        assert "AWS JSON" in body
 
     def test_no_action_explains_the_port(self, tsugite):
         status, _, body = aws_raw.post(tsugite, b"", method="GET", headers={"Content-Type": "text/plain"})

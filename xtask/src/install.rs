@@ -31,13 +31,14 @@ pub(crate) fn everything(runner: &mut Runner) {
 /// The Debian packages and the Python clients.
 pub(crate) fn python(runner: &mut Runner) {
     debian(runner, TEST_PROGRAMS, &[]);
-    python_packages(runner, "conformance/requirements.txt");
+    python_packages(runner, &venv(), "conformance/requirements.txt");
+    python_packages(runner, &query_venv(), "conformance/requirements-query.txt");
 }
 
 /// The peers that the benchmarks compare with.
 pub(crate) fn bench_peers(runner: &mut Runner) {
     debian(runner, BENCH_PROGRAMS, &[]);
-    python_packages(runner, "bench/requirements.txt");
+    python_packages(runner, &venv(), "bench/requirements.txt");
 }
 
 /// Installs the packages whose programs are missing, and `extra`.
@@ -94,20 +95,25 @@ fn is_installed(program: &str) -> bool {
 }
 
 /// The virtual environment with the clients; it survives `cargo clean`.
-fn venv() -> PathBuf {
+pub(crate) fn venv() -> PathBuf {
     root().join(".cache/venv")
 }
 
-/// Installs a requirements file into the virtual environment unless it is there as it is written now.
-fn python_packages(runner: &mut Runner, requirements: &str) {
-    let stamp = venv().join(requirements.replace('/', "-"));
+/// A virtual environment with an SDK that is old enough to speak SQS's Query protocol.
+pub(crate) fn query_venv() -> PathBuf {
+    root().join(".cache/venv-query")
+}
+
+/// Installs a requirements file into a virtual environment unless it is there as it is written now.
+fn python_packages(runner: &mut Runner, venv: &Path, requirements: &str) {
+    let stamp = venv.join(requirements.replace('/', "-"));
     if is_current(&stamp, &root().join(requirements)) {
         return;
     }
-    if !venv().join("bin/pip").exists() && !create_venv(runner) {
+    if !venv.join("bin/pip").exists() && !create_venv(runner, venv) {
         return;
     }
-    let mut pip = Command::new(venv().join("bin/pip"));
+    let mut pip = Command::new(venv.join("bin/pip"));
     pip.args([
         "install",
         "--quiet",
@@ -120,7 +126,7 @@ fn python_packages(runner: &mut Runner, requirements: &str) {
     }
 }
 
-fn create_venv(runner: &mut Runner) -> bool {
+fn create_venv(runner: &mut Runner, venv: &Path) -> bool {
     let has_venv = Command::new("python3")
         .args(["-c", "import venv, ensurepip"])
         .stderr(Stdio::null())
@@ -130,14 +136,14 @@ fn create_venv(runner: &mut Runner) -> bool {
     }
     runner.run(
         "python3 -m venv",
-        Command::new("python3").args(["-m", "venv"]).arg(venv()),
+        Command::new("python3").args(["-m", "venv"]).arg(venv),
     )
 }
 
 /// The JavaScript clients of the examples, and Node where the system's is too old.
 pub(crate) fn javascript(runner: &mut Runner) {
     if !has_node() {
-        if !venv().join("bin/pip").exists() && !create_venv(runner) {
+        if !venv().join("bin/pip").exists() && !create_venv(runner, &venv()) {
             return;
         }
         let mut pip = Command::new(venv().join("bin/pip"));

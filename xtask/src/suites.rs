@@ -89,13 +89,26 @@ fn release_binary(runner: &mut Runner) -> bool {
 }
 
 fn pytest(runner: &mut Runner, arguments: &[&str]) {
-    let mut pytest = Command::new(root().join(".cache/venv/bin/python"));
-    pytest.args(["-m", "pytest", "conformance"]).args(arguments);
-    pytest
-        .env("PATH", install::tool_path())
-        .env("PYTHONDONTWRITEBYTECODE", "1");
-    pytest.env("TSUGITE_BIN", target_dir().join("release/tsugite"));
-    runner.run("conformance", &mut pytest);
+    for (name, venv, only) in [
+        ("conformance", install::venv(), None),
+        // The same SQS tests with the last SDK that spoke Query.
+        (
+            "conformance, Query protocol",
+            install::query_venv(),
+            Some("test_sqs_*.py"),
+        ),
+    ] {
+        let mut pytest = Command::new(venv.join("bin/python"));
+        pytest.args(["-m", "pytest", "conformance"]).args(arguments);
+        if let Some(only) = only {
+            pytest.arg("--override-ini").arg(format!("python_files={only}"));
+        }
+        pytest
+            .env("PATH", install::tool_path())
+            .env("PYTHONDONTWRITEBYTECODE", "1");
+        pytest.env("TSUGITE_BIN", target_dir().join("release/tsugite"));
+        runner.run(name, &mut pytest);
+    }
 }
 
 /// Rounds of `kill -9` under load, recorded from outside.
