@@ -1,6 +1,6 @@
 //! The one error for a value that breaks a rule: it names the parameter, the value and the rule.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 /// A refused input value. The wire edge decides which protocol error it becomes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,11 +31,16 @@ impl Invalid {
 
 impl fmt::Display for Invalid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The rule stands as a sentence here, which begins with a capital as AWS writes it.
+        let mut rule = self.rule.chars();
+        let first = rule.next().map(|c| c.to_ascii_uppercase());
         write!(
             f,
-            "Value {} for parameter {} is invalid. Reason: {}.",
-            self.value, self.what, self.rule
-        )
+            "Value {} for parameter {} is invalid. Reason: ",
+            self.value, self.what
+        )?;
+        first.map_or(Ok(()), |first| f.write_char(first))?;
+        write!(f, "{}.", rule.as_str())
     }
 }
 

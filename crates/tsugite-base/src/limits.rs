@@ -22,6 +22,39 @@ pub const LIST_QUEUES: usize = 1_000;
 pub const IN_FLIGHT_MESSAGES: usize = 120_000;
 /// Seconds before a queue can be purged again.
 pub const PURGE_GUARD_SECONDS: u64 = 60;
+/// Seconds for which a FIFO queue remembers what it accepted, and what a receive attempt got (AWS).
+pub const DEDUPLICATION_SECONDS: u64 = 300;
+/// Receive attempts that one FIFO queue remembers.
+pub const RECEIVE_ATTEMPTS: usize = 16_384;
+/// Caps of a queue's policy (AWS: SQS quotas): bytes, statements, principals in all of them, and of one statement its
+/// conditions and actions.
+pub const POLICY_BYTES: usize = 8_192;
+/// See [`POLICY_BYTES`].
+pub const POLICY_STATEMENTS: usize = 20;
+/// See [`POLICY_BYTES`].
+pub const POLICY_PRINCIPALS: usize = 50;
+/// See [`POLICY_BYTES`].
+pub const POLICY_CONDITIONS: usize = 10;
+/// See [`POLICY_BYTES`].
+pub const POLICY_ACTIONS: usize = 7;
+/// Characters of a queue's `KmsMasterKeyId` (AWS KMS).
+pub const KMS_KEY_CHARS: usize = 2_048;
+/// Tags of a queue, and characters of a tag's key and value (AWS).
+pub const QUEUE_TAGS: usize = 50;
+/// See [`QUEUE_TAGS`].
+pub const TAG_KEY_CHARS: usize = 128;
+/// See [`QUEUE_TAGS`].
+pub const TAG_VALUE_CHARS: usize = 256;
+/// Seconds for which the name of a deleted queue cannot be used again, if the operator wants that as at AWS.
+pub const DELETED_GUARD_SECONDS: u64 = 60;
+/// Message move tasks of one account that can run at the same time (AWS).
+pub const MOVE_TASKS: usize = 100;
+/// Seconds after which a message move task ends (AWS: 36 hours).
+pub const MOVE_TASK_SECONDS: u64 = 129_600;
+/// Finished message move tasks of one source that are kept for lists.
+pub const MOVE_TASKS_LISTED: usize = 10;
+/// Messages that one step of a message move task moves.
+pub const MOVES_PER_STEP: usize = 100;
 /// Characters of a receipt handle (AWS).
 pub const RECEIPT_HANDLE_CHARS: usize = 1_024;
 /// Dead letters moved by one step of a receive; a receive that finds nothing else takes another step.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::ids::Uuid;
-use crate::time::{Mono, Now};
+use crate::time::{Mono, Now, Timestamp};
 
 /// A source of time.
 pub trait Clock: Send + Sync + 'static {
@@ -11,6 +11,11 @@ pub trait Clock: Send + Sync + 'static {
     fn now(&self) -> Now;
     /// The nanosecond clock of in-memory machines.
     fn mono(&self) -> Mono;
+    /// The wall clock that other machines go by too: what their signatures are held against. Differs from that of
+    /// [`Clock::now`] only where time is virtual, and not for the others.
+    fn peers_wall(&self) -> Timestamp {
+        self.now().wall
+    }
 }
 
 /// A source of unpredictable bytes.

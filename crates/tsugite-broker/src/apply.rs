@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tsugite_base::{Place, Timestamp};
+use tsugite_base::{Place, Timestamp, limits};
 
 use crate::broker::{Broker, Subscription};
 use crate::keys::QueueId;
@@ -35,13 +35,13 @@ impl Broker {
                 self.apply_moves(queue, &moves, target, place.end());
                 self.with(queue, |q| {
                     leases.iter().for_each(|&seq| q.lease(seq, at, wall, until));
+                    q.tally.received.add(leases.len(), at);
                     timeout_ms == 0
                 });
             }
             Change::Delete { queue, seqs } => self.with_freed(queue, |q| {
-                for seq in seqs {
-                    q.remove(seq);
-                }
+                let deleted = seqs.into_iter().filter_map(|seq| q.remove(seq)).count();
+                q.tally.deleted.add(deleted, at);
             }),
             Change::ChangeVisibility { queue, changes } => self.with_freed(queue, |q| {
                 for (seq, timeout_ms) in changes {
@@ -80,7 +80,10 @@ impl Broker {
                 q.changed = changed;
                 q.advance(at)
             }),
-            Change::DeleteQueue { queue } => self.remove_queue(queue),
+            Change::DeleteQueue { queue } => {
+                self.note_deleted(queue, at);
+                self.remove_queue(queue);
+            }
             Change::PurgeQueue { queue } => self.with(queue, |q| {
                 q.purge(at);
                 false
@@ -105,6 +108,11 @@ impl Broker {
             Change::Unsubscribe { topic, subscription } => {
                 if let Some(topic) = self.topics.get_mut(&topic) {
                     topic.subscriptions.remove(&subscription);
+                }
+            }
+            Change::TagQueue { queue, set, removed } => {
+                if self.queues.contains_key(&queue) {
+                    self.tags.change(queue, set, &removed);
                 }
             }
             Change::Reset => self.reset_now(),
@@ -134,7 +142,19 @@ impl Broker {
         });
     }
 
+    /// Remembers the name for as long as the guard against creating it anew can want.
+    fn note_deleted(&mut self, id: QueueId, at: Timestamp) {
+        let window = Duration::from_secs(limits::DELETED_GUARD_SECONDS);
+        while self.deleted.front().is_some_and(|(then, _)| *then + window <= at) {
+            self.deleted.pop_front();
+        }
+        if let Some(queue) = self.queues.get(&id) {
+            self.deleted.push_back((at, queue.key.clone()));
+        }
+    }
+
     fn remove_queue(&mut self, id: QueueId) {
+        self.tags.forget(id);
         if let Some(queue) = self.queues.remove(&id) {
             self.agenda.remove(&(queue.wake_at, id));
             if let Some(names) = self.names.get_mut(&queue.key.scope) {
@@ -149,6 +169,7 @@ impl Broker {
 
     fn apply_send(&mut self, id: QueueId, entries: &[Sent], mut lsn: u64, at: Timestamp) {
         self.with(id, |queue| {
+            queue.tally.sent.add(entries.len(), at);
             for entry in entries {
                 let until = at + Duration::from_millis(entry.delay_ms.into());
                 queue.store(Place { lsn, len: entry.len }, 0, at, until);
@@ -164,6 +185,7 @@ impl Broker {
             self.with(delivery.queue, |queue| {
                 let delay = Duration::from_secs(queue.settings.delay.into());
                 queue.store(payload, before as u32, at, at + delay);
+                queue.tally.sent.add(1, at);
                 delay.is_zero()
             });
         }
@@ -175,9 +197,11 @@ impl Broker {
         }
         let mut moved = Vec::with_capacity(seqs.len());
         let mut source = String::new();
+        let at = self.clock;
         self.with(id, |queue| {
             source = queue.key.arn().to_string();
             moved.extend(seqs.iter().filter_map(|&seq| queue.remove(seq)));
+            queue.tally.dead_lettered.add(moved.len(), at);
             false
         });
         self.with(target, |queue| {
@@ -187,7 +211,6 @@ impl Broker {
             true
         });
         // A message may be older than the target's retention allows.
-        let at = self.clock;
         self.with(target, |queue| queue.advance(at));
     }
 
@@ -195,5 +218,6 @@ impl Broker {
         let ids: Vec<QueueId> = self.queues.keys().copied().collect();
         ids.into_iter().for_each(|id| self.remove_queue(id));
         self.topics.clear();
+        self.deleted.clear();
     }
 }

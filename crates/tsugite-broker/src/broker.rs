@@ -1,6 +1,6 @@
 //! The machine's state and its clock.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use tsugite_base::names::Scope;
@@ -9,6 +9,8 @@ use tsugite_base::{Now, Timestamp, Uuid, limits};
 use crate::error::{QueueNotFound, TopicNotFound};
 use crate::keys::{QueueId, QueueKey, TopicKey};
 use crate::queue::Queue;
+use crate::tags::Tags;
+use crate::tally::Tally;
 
 /// What an operator can set for the whole broker. Only decisions look at it, never `apply`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +19,8 @@ pub struct Settings {
     pub in_flight: usize,
     /// Time before a queue can be purged again; zero switches the guard off.
     pub purge_guard: Duration,
+    /// Time before the name of a deleted queue can be used again, up to a minute; zero switches the guard off.
+    pub deleted_guard: Duration,
 }
 
 impl Default for Settings {
@@ -24,6 +28,7 @@ impl Default for Settings {
         Settings {
             in_flight: limits::IN_FLIGHT_MESSAGES,
             purge_guard: Duration::from_secs(limits::PURGE_GUARD_SECONDS),
+            deleted_guard: Duration::ZERO,
         }
     }
 }
@@ -46,6 +51,9 @@ pub struct Broker {
     pub(crate) queues: BTreeMap<QueueId, Queue>,
     pub(crate) next_queue: u32,
     pub(crate) topics: BTreeMap<TopicKey, Topic>,
+    pub(crate) tags: Tags,
+    /// Queues deleted within the last minute, by the machine's time.
+    pub(crate) deleted: VecDeque<(Timestamp, QueueKey)>,
     /// When to look at which queue; an entry may be early, never late.
     pub(crate) agenda: BTreeSet<(Timestamp, QueueId)>,
     /// Queues where a waiting receive may now succeed or must end.
@@ -132,6 +140,13 @@ impl Broker {
         if news && !queue.woken && queue.visible() > 0 {
             queue.woken = true;
             self.news.push(id);
+        }
+    }
+
+    /// Begins every tally at zero: to be called once the log was replayed, whose changes are old news.
+    pub fn begin_tallies(&mut self) {
+        for queue in self.queues.values_mut() {
+            queue.tally = Tally::default();
         }
     }
 

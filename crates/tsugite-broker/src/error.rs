@@ -42,12 +42,12 @@ macro_rules! operation {
 leaf!(
     /// No queue of that name in that scope.
     QueueNotFound { /** The queue asked for. */ queue: QueueKey },
-    |e, f| write!(f, "The specified queue does not exist: {} (account {}, region {}).", e.queue.name, e.queue.scope.account, e.queue.scope.region)
+    |e, f| write!(f, "The specified queue does not exist. Looked for: {} (account {}, region {}).", e.queue.name, e.queue.scope.account, e.queue.scope.region)
 );
 leaf!(
     /// The queue exists with another value of an attribute that the request states.
     QueueExists { /** The queue's name. */ name: String, /** The first attribute that differs. */ attribute: String },
-    |e, f| write!(f, "A queue named {} already exists with a different value for attribute {}.", e.name, e.attribute)
+    |e, f| write!(f, "A queue already exists with the same name and a different value for attribute {}", e.attribute)
 );
 leaf!(
     /// A part of the interface that this version does not have; refused rather than ignored.
@@ -56,8 +56,8 @@ leaf!(
 );
 leaf!(
     /// An attribute name that is unknown, read-only, or of another type of queue.
-    AttributeNameInvalid { /** The name as given. */ name: String, /** Why, as a phrase after the name. */ reason: &'static str },
-    |e, f| write!(f, "Attribute {} {}.", e.name, e.reason)
+    AttributeNameInvalid { /** The name as given. */ name: String, /** What is known of it nevertheless, as a sentence; else empty. */ reason: &'static str },
+    |e, f| write!(f, "Unknown Attribute {}.{}{}", e.name, if e.reason.is_empty() { "" } else { " " }, e.reason)
 );
 leaf!(
     /// An attribute value out of range or not well-formed.
@@ -92,7 +92,7 @@ leaf!(
 leaf!(
     /// Text that is no receipt handle, or one of another queue.
     HandleInvalid { /** The handle as given, shortened. */ handle: String },
-    |e, f| write!(f, "The input receipt handle \"{}\" is not a valid receipt handle of this queue.", e.handle)
+    |e, f| write!(f, "The input receipt handle \"{}\" is not a valid receipt handle.", e.handle)
 );
 leaf!(
     /// No topic of that name in that scope.
@@ -110,6 +110,38 @@ leaf!(
     |e, f| e.invalid.fmt(f)
 );
 
+leaf!(
+    /// A parameter that this queue needs and the request has not.
+    ParameterMissing { /** The parameter, as its protocol spells it. */ name: &'static str },
+    |e, f| write!(f, "The request must contain the parameter {}.", e.name)
+);
+
+leaf!(
+    /// A queue of that name was deleted a moment ago.
+    QueueDeletedRecently { /** The queue's name. */ name: String, /** Seconds of the guard. */ seconds: u64 },
+    |e, f| write!(f, "You must wait {} seconds after deleting a queue before you can create another with the same name.", e.seconds)
+);
+leaf!(
+    /// A policy that would be larger than AWS lets it be.
+    PolicyOverCap { /** The cap, as a sentence without its stop. */ cap: String },
+    |e, f| write!(f, "The policy is over a limit: {}.", e.cap)
+);
+
+operation!(
+    /// What [`crate::Broker::tag_queue`] refuses.
+    TagError {
+        /** No such queue. */ Queue(QueueNotFound),
+        /** A key or value that breaks a rule, or too many tags. */ Invalid(Invalid),
+    }
+);
+operation!(
+    /// What [`crate::Broker::add_permission`] and [`crate::Broker::remove_permission`] refuse.
+    PermissionError {
+        /** No such queue. */ Queue(QueueNotFound),
+        /** The label, an account or an action. */ Invalid(Invalid),
+        /** The policy would be too large. */ OverCap(PolicyOverCap),
+    }
+);
 operation!(
     /// What [`crate::Broker::create_queue`] refuses.
     CreateQueueError {
@@ -117,7 +149,7 @@ operation!(
         /** An unknown or read-only attribute. */ AttributeName(AttributeNameInvalid),
         /** A bad attribute value. */ AttributeValue(AttributeValueInvalid),
         /** The queue exists and differs. */ Exists(QueueExists),
-        /** FIFO, policies, KMS. */ Unsupported(Unsupported),
+        /** A queue of that name was deleted a moment ago. */ DeletedRecently(QueueDeletedRecently),
     }
 );
 operation!(
@@ -127,7 +159,6 @@ operation!(
         /** A redrive policy names a queue that cannot be its target. */ Invalid(Invalid),
         /** An unknown or read-only attribute. */ AttributeName(AttributeNameInvalid),
         /** A bad attribute value. */ AttributeValue(AttributeValueInvalid),
-        /** Policies, KMS. */ Unsupported(Unsupported),
     }
 );
 operation!(
@@ -150,6 +181,7 @@ operation!(
         /** No such queue. */ Queue(QueueNotFound),
         /** No entry, or more than a batch may have. */ Invalid(Invalid),
         /** The entries together are too long. */ TooLong(BatchTooLong),
+        /** A message for a FIFO queue without a group. */ Missing(ParameterMissing),
     }
 );
 operation!(
@@ -174,6 +206,13 @@ operation!(
     DeleteError {
         /** No such queue. */ Queue(QueueNotFound),
         /** No entry, or more than a batch may have. */ Invalid(Invalid),
+    }
+);
+operation!(
+    /// Why one message was not deleted; the others are.
+    DeleteEntryError {
+        /** Not a handle of this queue. */ Handle(HandleInvalid),
+        /** The handle of a FIFO queue's message whose lease has ended. */ Invalid(Invalid),
     }
 );
 operation!(

@@ -24,6 +24,11 @@ impl QueueKey {
         }
     }
 
+    /// Whether the name is that of a FIFO queue.
+    pub fn is_fifo(&self) -> bool {
+        self.name.ends_with(".fifo")
+    }
+
     /// The queue's ARN.
     pub fn arn(&self) -> Arn {
         Arn::new("sqs", &self.scope, self.name.clone())

@@ -8,11 +8,16 @@
 #![forbid(unsafe_code)]
 
 mod apply;
+#[cfg_attr(not(test), expect(dead_code, reason = "FIFO queues come with their lines"))]
+mod attempts;
 mod broker;
 pub mod command;
+#[cfg_attr(not(test), expect(dead_code, reason = "FIFO queues come with their lines"))]
+mod dedup;
 pub mod error;
 mod handle;
 pub mod keys;
+mod look;
 pub mod message;
 mod messages;
 mod payload;
@@ -22,6 +27,8 @@ pub mod record;
 pub mod settings;
 mod snapshot;
 mod table;
+mod tags;
+mod tally;
 mod topics;
 
 pub use broker::{Broker, Settings};
@@ -32,3 +39,4 @@ pub use message::{AttributeValue, Content, Message, MessageAttribute, Notificati
 pub use payload::Delivery;
 pub use record::Record;
 pub use settings::{check_queue_attribute, settable_attributes};
+pub use tally::{Count, Tally};

@@ -54,6 +54,12 @@ pub struct Message {
     pub trace_header: Option<String>,
     /// `DeadLetterQueueSourceArn`.
     pub dead_letter_source: Option<String>,
+    /// `MessageGroupId`.
+    pub group: Option<String>,
+    /// `MessageDeduplicationId`, given or derived, on FIFO queues.
+    pub deduplication: Option<String>,
+    /// `SequenceNumber`, on FIFO queues.
+    pub sequence: Option<u64>,
     /// The text and its attributes, of the queue or of the topic.
     pub content: Content,
 }
@@ -167,14 +173,15 @@ pub fn check_attributes(attributes: &[MessageAttribute], rules: AttributeRules) 
 }
 
 fn check_attribute_name(name: &str) -> Result<(), Invalid> {
-    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-');
+    // Letters and digits of any script: AWS takes them, whatever its guide says.
+    let allowed = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '-');
     let reserved = |prefix: &str| {
         name.get(..prefix.len())
             .is_some_and(|head| head.eq_ignore_ascii_case(prefix))
     };
-    let rule = if name.is_empty() || name.len() > limits::MESSAGE_ATTRIBUTE_NAME_CHARS {
+    let rule = if name.is_empty() || name.chars().count() > limits::MESSAGE_ATTRIBUTE_NAME_CHARS {
         "must have 1 to 256 characters"
-    } else if !name.bytes().all(allowed) {
+    } else if !name.chars().all(allowed) {
         "can only hold letters, digits, underscores, hyphens and dots"
     } else if name.starts_with('.') || name.ends_with('.') || name.contains("..") {
         "must not begin or end with a dot, or hold two in a row"
@@ -310,7 +317,7 @@ mod tests {
             "AWS.x",
             "Amazon.y",
             "a b",
-            "é",
+            "§",
             &"x".repeat(257),
         ] {
             assert!(!check(bad), "{bad}");

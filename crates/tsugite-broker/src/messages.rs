@@ -7,12 +7,12 @@ use tsugite_base::{Decision, Invalid, Now, Timestamp, Wait, limits};
 
 use crate::broker::Broker;
 use crate::command::{
-    ChangeVisibility, ChangeVisibilityEntry, ChangeVisibilityReply, DeleteMessages, DeleteReply, Lease,
-    Leases, Receive, SendEntry, SendMessages, SendReply,
+    Accepted, ChangeVisibility, ChangeVisibilityEntry, ChangeVisibilityReply, DeleteMessages, DeleteReply,
+    Lease, Leases, Receive, SendEntry, SendMessages, SendReply,
 };
 use crate::error::{
-    BatchTooLong, ChangeVisibilityEntryError, ChangeVisibilityError, DeleteError, OverLimit, ReceiveError,
-    SendEntryError, SendError, Unsupported,
+    BatchTooLong, ChangeVisibilityEntryError, ChangeVisibilityError, DeleteError, OverLimit,
+    ParameterMissing, ReceiveError, SendEntryError, SendError, Unsupported,
 };
 use crate::handle::Handle;
 use crate::keys::QueueId;
@@ -33,6 +33,10 @@ impl Broker {
             let limit = limits::MESSAGE_BYTES;
             return Err(BatchTooLong { bytes: total, limit }.into());
         }
+        if queue.settings.fifo.is_some() && command.entries.iter().any(|e| e.group.is_none()) {
+            let name = "MessageGroupId";
+            return Err(ParameterMissing { name }.into());
+        }
         let mut entries = Vec::with_capacity(command.entries.len());
         let mut results = Vec::with_capacity(command.entries.len());
         let mut payloads = Vec::with_capacity(total + 128 * command.entries.len());
@@ -44,7 +48,10 @@ impl Broker {
                     delay_ms: delay * 1_000,
                     len: (payloads.len() - start) as u32,
                 });
-                entry.id
+                Accepted {
+                    id: entry.id,
+                    sequence: None,
+                }
             }));
         }
         let reply = SendReply { results };
@@ -83,6 +90,7 @@ impl Broker {
         )?;
         let wait = 0..=i64::from(limits::WAIT_SECONDS);
         let wait = ranged("WaitTimeSeconds", command.wait, queue.settings.wait, wait)?;
+        refuse_attempt(command.attempt.as_deref())?;
         let mut reply = Leases {
             queue: id,
             leases: Vec::new(),
@@ -198,6 +206,14 @@ impl Broker {
     }
 }
 
+/// Attempts are repeated on FIFO queues only.
+fn refuse_attempt(attempt: Option<&str>) -> Result<(), Invalid> {
+    let rule = "the request includes a parameter that is not valid for this queue type";
+    attempt.map_or(Ok(()), |id| {
+        Err(Invalid::new("ReceiveRequestAttemptId", id, rule))
+    })
+}
+
 /// A decision that changes nothing, with a reply that tells nothing that a crash could undo.
 const fn unseen<R>(reply: R) -> Decision<Record, R> {
     Decision {
@@ -221,7 +237,7 @@ fn check_entry(queue: &Queue, entry: &SendEntry) -> Result<u32, SendEntryError> 
     let bytes = message_size(&entry.body, &entry.attributes);
     let limit = queue.settings.max_size;
     if bytes > limit as usize {
-        let rule = format!("one message with its attributes must be shorter than {limit} bytes");
+        let rule = format!("message must be shorter than {limit} bytes");
         return Err(Invalid::new("MessageBody", format!("of {bytes} bytes"), rule).into());
     }
     if let Some(id) = &entry.deduplication {
@@ -254,6 +270,8 @@ fn lease(id: QueueId, queue: &Queue, seq: u64, stored: &Stored, at: Timestamp, w
         receive_count: count,
         first_received: if first == Timestamp(0) { wall } else { first },
         dead_letter_source: queue.source(stored),
+        sequence: None,
+        resent: None,
     }
 }
 
@@ -274,7 +292,7 @@ fn check_change(
     let timeout = in_range("VisibilityTimeout", entry.timeout, 0..=limit)? as u32;
     let refuse = |rule: &str| Err(Invalid::new("ReceiptHandle", &entry.handle, rule).into());
     match queue.table.get(handle.seq) {
-        None => refuse("the message does not exist or is not available for a visibility timeout change"),
+        None => refuse("message does not exist or is not available for visibility timeout change"),
         Some(stored) if !is_latest(handle, stored) => {
             refuse("the handle has expired: the message was delivered again since")
         }

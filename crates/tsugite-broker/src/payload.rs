@@ -173,6 +173,9 @@ impl Message {
             first_received: lease.first_received,
             trace_header,
             dead_letter_source: lease.dead_letter_source,
+            group: None,
+            deduplication: None,
+            sequence: lease.sequence,
             content,
         })
     }

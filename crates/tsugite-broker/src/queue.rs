@@ -8,6 +8,7 @@ use tsugite_base::{Place, Timestamp};
 use crate::keys::QueueKey;
 use crate::settings::QueueSettings;
 use crate::table::{State, Stored, Table};
+use crate::tally::Tally;
 
 /// A queue and its messages.
 #[derive(Clone, Debug)]
@@ -40,6 +41,8 @@ pub(crate) struct Queue {
     pub(crate) wake_at: Timestamp,
     /// Already listed among the queues with news.
     pub(crate) woken: bool,
+    /// What happened here since the start.
+    pub(crate) tally: Tally,
 }
 
 impl Queue {
@@ -62,6 +65,7 @@ impl Queue {
             sources: Vec::new(),
             wake_at: Timestamp::NEVER,
             woken: false,
+            tally: Tally::default(),
         }
     }
 
@@ -203,6 +207,7 @@ impl Queue {
         let news = self.visible > visible;
         while let Some(seq) = self.expired(now) {
             self.remove(seq);
+            self.tally.expired.add(1, now);
         }
         news && self.visible > 0
     }

@@ -2,17 +2,18 @@
 
 use std::ops::Bound;
 
-use tsugite_base::{Decision, Invalid, Now, names};
+use tsugite_base::{Decision, Invalid, Now, Timestamp, names};
 
 use crate::broker::Broker;
 use crate::command::{CreateQueue, ListQueues, QueueNames, QueueStats, SetQueueAttributes};
 use crate::error::{
-    CreateQueueError, PurgeInProgress, PurgeQueueError, QueueAttributesError, QueueExists, QueueNotFound,
-    SetQueueAttributesError, Unsupported,
+    CreateQueueError, PurgeInProgress, PurgeQueueError, QueueAttributesError, QueueDeletedRecently,
+    QueueExists, QueueNotFound, SetQueueAttributesError,
 };
 use crate::keys::{QueueId, QueueKey};
 use crate::record::{Change, Record};
 use crate::settings::{QueueSettings, check_listed_name};
+use crate::tags::check_new_tags;
 
 impl Broker {
     /// Creates a queue, or finds it if the stated attributes agree with what it has.
@@ -24,15 +25,10 @@ impl Broker {
         let CreateQueue {
             queue: key,
             attributes,
+            tags,
         } = command;
         names::check_queue_name(&key.name)?;
-        let fifo = attributes.iter().any(|(n, v)| n == "FifoQueue" && v == "true");
-        if fifo || key.name.ends_with(".fifo") {
-            return Err(Unsupported {
-                what: "FifoQueue".into(),
-            }
-            .into());
-        }
+        check_type(&key, &attributes)?;
         if let Ok((_, queue)) = self.find(&key) {
             return match queue.settings.differs(&attributes)? {
                 None => Ok(Decision::unchanged(())),
@@ -43,18 +39,42 @@ impl Broker {
                 .into()),
             };
         }
-        let mut settings = QueueSettings::default();
-        for (name, value) in &attributes {
-            settings.set(name, value)?;
+        self.check_deleted(&key, now)?;
+        let mut settings = QueueSettings::new(key.is_fifo());
+        settings.set_all(&attributes)?;
+        if let Some(fifo) = &mut settings.fifo {
+            fifo.enforced = fifo.scope;
         }
         self.check_redrive(&key, &settings)?;
+        check_new_tags(&key, &tags)?;
+        let queue = QueueId(self.next_queue);
         let change = Change::CreateQueue {
-            queue: QueueId(self.next_queue),
+            queue,
             key,
             created: now.wall,
             settings: Box::new(settings),
         };
-        Ok(self.decided(change, (), now))
+        let mut decision = self.decided(change, (), now);
+        if !tags.is_empty() {
+            let (set, removed) = (tags, Vec::new());
+            let at = self.time(now);
+            let change = Change::TagQueue { queue, set, removed };
+            decision.records.push(Record { at, change });
+        }
+        Ok(decision)
+    }
+
+    /// Refuses the name of a queue that was deleted a moment ago, if the operator wants that.
+    fn check_deleted(&self, key: &QueueKey, now: Now) -> Result<(), QueueDeletedRecently> {
+        let guard = self.settings.deleted_guard;
+        let recent = |(at, deleted): &&(Timestamp, QueueKey)| deleted == key && self.time(now) < *at + guard;
+        if guard.is_zero() || !self.deleted.iter().any(|entry| recent(&entry)) {
+            return Ok(());
+        }
+        Err(QueueDeletedRecently {
+            name: key.name.clone(),
+            seconds: guard.as_secs(),
+        })
     }
 
     /// Changes attributes, all or none.
@@ -65,9 +85,7 @@ impl Broker {
     ) -> Result<Decision<Record, ()>, SetQueueAttributesError> {
         let (id, queue) = self.find(&command.queue)?;
         let mut settings = queue.settings.clone();
-        for (name, value) in &command.attributes {
-            settings.set(name, value)?;
-        }
+        settings.set_all(&command.attributes)?;
         if command.attributes.iter().any(|(name, _)| name == "RedrivePolicy") {
             self.check_redrive(&command.queue, &settings)?;
         }
@@ -89,6 +107,8 @@ impl Broker {
             "a queue cannot be its own dead-letter queue"
         } else if policy.target.scope != source.scope {
             "the dead-letter queue must be of the same account and region"
+        } else if policy.target.is_fifo() != source.is_fifo() {
+            "the dead-letter queue of a FIFO queue must be a FIFO queue, and that of a standard queue a standard one"
         } else if let Ok((_, target)) = target {
             match &target.settings.redrive_allow {
                 Some(allow) if !allow.permission.allows(source) => {
@@ -132,7 +152,7 @@ impl Broker {
     ) -> Result<Vec<(String, String)>, QueueAttributesError> {
         let (_, queue) = self.find(key)?;
         for name in names {
-            check_listed_name(name)?;
+            check_listed_name(&queue.settings, name)?;
         }
         let mut list = queue.settings.list();
         list.extend([
@@ -193,6 +213,9 @@ impl Broker {
             delayed: queue.delayed(),
             oldest_age: queue.oldest_sent().map(|sent| self.time(now).since(sent)),
             dead_letters: queue.settings.redrive.as_ref().map(|p| p.target.clone()),
+            max_receives: queue.settings.redrive.as_ref().map(|p| p.max_receives),
+            tally: queue.tally,
+            at: self.time(now),
         };
         ids.filter_map(|id| self.queues.get(id)).map(stats).collect()
     }
@@ -202,4 +225,20 @@ impl Broker {
         let at = self.time(now);
         Decision::record(vec![Record { at, change }], reply)
     }
+}
+
+/// A queue is FIFO if its name ends so and it says so: neither without the other.
+fn check_type(key: &QueueKey, attributes: &[(String, String)]) -> Result<(), Invalid> {
+    let says = |(name, value): &(String, String)| name == "FifoQueue" && value.eq_ignore_ascii_case("true");
+    if attributes.iter().any(says) == key.is_fifo() {
+        return Ok(());
+    }
+    let rule = if key.is_fifo() {
+        "can only include alphanumeric characters, hyphens, or underscores; 1 to 80 in length. Only the name of a \
+         queue with the attribute FifoQueue ends with the .fifo suffix"
+    } else {
+        "the name of a FIFO queue can only include alphanumeric characters, hyphens, or underscores, must end with \
+         .fifo suffix and be 1 to 80 in length"
+    };
+    Err(Invalid::new("QueueName", &key.name, rule))
 }

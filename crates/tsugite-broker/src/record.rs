@@ -16,6 +16,7 @@
 //! | 12 | [`Change::Unsubscribe`] | key, subscription 16 bytes |
 //! | 13 | [`Change::Publish`] | count u32, count × delivery (25 bytes), payload to the end |
 //! | 14 | [`Change::Reset`] | |
+//! | 15 | [`Change::TagQueue`] | number u32, count u32 × (key, value), count u32 × key |
 //!
 //! Payloads end their record, so that their place follows from the record's end and their lengths.
 
@@ -101,6 +102,11 @@ pub enum Change {
         payload: Vec<u8>,
     },
     Reset,
+    TagQueue {
+        queue: QueueId,
+        set: Vec<(String, String)>,
+        removed: Vec<String>,
+    },
 }
 
 /// One message of a send.
@@ -131,7 +137,7 @@ impl Record {
         let kind = get.u8(WHAT)?;
         let at = get.time(WHAT)?;
         let change = match kind {
-            1..=4 | 9..=12 | 14 => decode_other(kind, &mut get)?,
+            1..=4 | 9..=12 | 14 | 15 => decode_other(kind, &mut get)?,
             5..=8 | 13 => decode_message(kind, &mut get)?,
             _ => {
                 return Err(Malformed {
@@ -176,6 +182,7 @@ impl Change {
             Change::Unsubscribe { .. } => 12,
             Change::Publish { .. } => 13,
             Change::Reset => 14,
+            Change::TagQueue { .. } => 15,
         }
     }
 
@@ -270,6 +277,16 @@ impl Change {
                 put_topic(out, topic);
                 out.extend_from_slice(&subscription.0);
             }
+            Change::TagQueue { queue, set, removed } => {
+                out.put_u32(queue.0);
+                out.put_u32(set.len() as u32);
+                for (key, value) in set {
+                    out.put_str(key);
+                    out.put_str(value);
+                }
+                out.put_u32(removed.len() as u32);
+                removed.iter().for_each(|key| out.put_str(key));
+            }
             Change::Reset
             | Change::Send { .. }
             | Change::Receive { .. }
@@ -315,8 +332,22 @@ fn decode_other(kind: u8, get: &mut Get<'_>) -> Result<Change, Malformed> {
             topic: get_topic(get)?,
             subscription: Uuid(get.bytes16(WHAT)?),
         },
+        15 => get_tags(get)?,
         _ => Change::Reset,
     })
+}
+
+fn get_tags(get: &mut Get<'_>) -> Result<Change, Malformed> {
+    let queue = QueueId(get.u32(WHAT)?);
+    let (mut set, mut removed) = (Vec::new(), Vec::new());
+    for _ in 0..get.u32(WHAT)? {
+        let key = get.str(WHAT)?.to_owned();
+        set.push((key, get.str(WHAT)?.to_owned()));
+    }
+    for _ in 0..get.u32(WHAT)? {
+        removed.push(get.str(WHAT)?.to_owned());
+    }
+    Ok(Change::TagQueue { queue, set, removed })
 }
 
 fn decode_message(kind: u8, get: &mut Get<'_>) -> Result<Change, Malformed> {

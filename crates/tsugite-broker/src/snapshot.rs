@@ -1,6 +1,6 @@
 //! The whole state as bytes, for checkpoints. The same state always gives the same bytes.
 //!
-//! Layout (version 1): version u8, clock, next queue number, queues, topics. Ready messages are listed in
+//! Layout (version 2): version u8, clock, next queue number, queues, topics. Ready messages are listed in
 //! the order of their turns; everything else that can be derived is left out.
 
 use tsugite_base::codec::{Get, Malformed, Put};
@@ -12,8 +12,9 @@ use crate::queue::Queue;
 use crate::record::{get_topic, put_topic};
 use crate::settings::{QueueSettings, get_queue, put_queue};
 use crate::table::{State, Stored};
+use crate::tags::Tags;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const WHAT: &str = "broker snapshot";
 
 impl Broker {
@@ -36,6 +37,12 @@ impl Broker {
                 put_queue(out, &subscription.queue);
                 out.put_u8(u8::from(subscription.raw));
             }
+        }
+        self.tags.encode(out);
+        out.put_u32(self.deleted.len() as u32);
+        for (at, key) in &self.deleted {
+            out.put_time(*at);
+            put_queue(out, key);
         }
     }
 
@@ -71,6 +78,11 @@ impl Broker {
                 topic.subscriptions.insert(id, Subscription { queue, raw });
             }
             broker.topics.insert(key, topic);
+        }
+        broker.tags = Tags::decode(&mut get)?;
+        for _ in 0..get.u32(WHAT)? {
+            let at = get.time(WHAT)?;
+            broker.deleted.push_back((at, get_queue(&mut get)?));
         }
         get.end(WHAT)?;
         Ok(broker)

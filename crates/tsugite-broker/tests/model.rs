@@ -201,6 +201,7 @@ impl Run {
         let settings = Settings {
             in_flight: CAP,
             purge_guard: Duration::from_millis(GUARD),
+            deleted_guard: Duration::ZERO,
         };
         let mut run = Run {
             rng: SplitMix64::new(seed),
@@ -275,7 +276,13 @@ impl Run {
             self.model.put(name, entry.id, text, delay);
             entries.push(entry);
         }
-        let ids: Vec<_> = entries.iter().map(|e| Ok(e.id)).collect();
+        let accepted = |e: &SendEntry| {
+            Ok(Accepted {
+                id: e.id,
+                sequence: None,
+            })
+        };
+        let ids: Vec<_> = entries.iter().map(accepted).collect();
         assert_eq!(self.bench.send_all(name, entries).unwrap().results, ids);
     }
 

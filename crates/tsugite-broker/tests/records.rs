@@ -7,7 +7,10 @@ use proptest::prelude::*;
 use tsugite_base::names::Scope;
 use tsugite_base::{Place, Timestamp, Uuid};
 use tsugite_broker::record::{Change, Sent};
-use tsugite_broker::settings::{QueueSettings, RedriveAllowPolicy, RedrivePermission, RedrivePolicy};
+use tsugite_broker::settings::{
+    DeduplicationScope, Fifo, QueueSettings, RedriveAllowPolicy, RedrivePermission, RedrivePolicy,
+    ThroughputLimit,
+};
 use tsugite_broker::{Broker, Delivery, Lease, Message, QueueId, QueueKey, Record, Settings, TopicKey};
 
 fn scope() -> impl Strategy<Value = Scope> {
@@ -49,7 +52,25 @@ fn settings() -> impl Strategy<Value = Box<QueueSettings>> {
         any::<u32>(),
         any::<u32>(),
     );
-    let policies = (proptest::option::of(redrive), proptest::option::of(allow));
+    let fifo = any::<[bool; 3]>().prop_map(|[content_based, by_group, per_group]| Fifo {
+        content_based,
+        scope: if by_group {
+            DeduplicationScope::MessageGroup
+        } else {
+            DeduplicationScope::Queue
+        },
+        enforced: DeduplicationScope::MessageGroup,
+        throughput: if per_group {
+            ThroughputLimit::PerMessageGroupId
+        } else {
+            ThroughputLimit::PerQueue
+        },
+    });
+    let policies = (
+        proptest::option::of(redrive),
+        proptest::option::of(allow),
+        proptest::option::of(fifo),
+    );
     (numbers, any::<bool>(), policies).prop_map(
         |((delay, max_size, retention, wait, visibility), sse, policies)| {
             Box::new(QueueSettings {
@@ -61,6 +82,10 @@ fn settings() -> impl Strategy<Value = Box<QueueSettings>> {
                 managed_sse: sse,
                 redrive: policies.0,
                 redrive_allow: policies.1,
+                policy: sse.then(|| "{}".into()),
+                kms_key: sse.then(|| "alias/k".into()),
+                kms_reuse: sse.then_some(delay),
+                fifo: policies.2,
             })
         },
     )
@@ -199,6 +224,8 @@ proptest! {
             receive_count: 1,
             first_received: Timestamp(0),
             dead_letter_source: None,
+            sequence: None,
+            resent: None,
         };
         prop_assert!(Message::read(lease.clone(), &bytes, None).is_err());
         prop_assert!(Message::read(lease, &bytes, Some(&bytes)).is_err());
@@ -275,6 +302,11 @@ fn kind_numbers_are_frozen() {
             payload: vec![],
         },
         Change::Reset,
+        Change::TagQueue {
+            queue,
+            set: vec![("k".into(), "v".into())],
+            removed: vec!["r".into()],
+        },
     ];
     for (kind, change) in (1u8..).zip(changes) {
         assert_eq!(encoded(&Record { at: t, change })[0], kind);

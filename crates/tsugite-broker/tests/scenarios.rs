@@ -343,6 +343,7 @@ fn the_in_flight_cap_refuses_short_polls_and_lets_long_polls_wait() {
         max: None,
         visibility: None,
         wait: Some(20),
+        attempt: None,
     };
     let decision = b.broker.receive(&long, b.now).unwrap();
     assert!(decision.records.is_empty() && decision.reply.leases.is_empty());
@@ -494,6 +495,9 @@ fn everything_that_was_sent_comes_back() {
         first_received: b.now.wall,
         trace_header: Some("Root=1".into()),
         dead_letter_source: None,
+        group: None,
+        deduplication: None,
+        sequence: None,
         content: Content::Plain {
             body: "日本\r\n".into(),
             attributes,
@@ -511,6 +515,7 @@ fn damaged_payloads_are_noticed() {
         max: None,
         visibility: None,
         wait: None,
+        attempt: None,
     };
     let lease = b.broker.receive(&command, b.now).unwrap().reply.leases.remove(0);
     let range = lease.payload.lsn as usize..lease.payload.end() as usize;
@@ -544,6 +549,7 @@ fn receive_checks_its_numbers() {
             max: None,
             visibility: None,
             wait: Some(wait),
+            attempt: None,
         };
         assert!(matches!(
             b.broker.receive(&command, b.now),
@@ -556,6 +562,7 @@ fn receive_checks_its_numbers() {
         max: None,
         visibility: None,
         wait: None,
+        attempt: None,
     };
     assert_eq!(
         b.broker.receive(&command, b.now).unwrap().reply.wait,
@@ -579,20 +586,15 @@ fn creating_twice_compares_what_is_stated() {
         Err(CreateQueueError::AttributeValue(_))
     ));
     assert_eq!(b.places.len(), 1);
-    for (name, attributes) in [
-        ("f.fifo", &[][..]),
-        ("f.fifo", &[("FifoQueue", "true")]),
-        ("f", &[("FifoQueue", "true")]),
-    ] {
-        match b.create(name, attributes) {
-            Err(CreateQueueError::Unsupported(e)) => assert_eq!(e.what, "FifoQueue"),
-            other => panic!("{other:?}"),
-        }
+    for (name, attributes) in [("f.fifo", &[][..]), ("f", &[("FifoQueue", "true")])] {
+        let refused = b.create(name, attributes);
+        assert!(matches!(refused, Err(CreateQueueError::Invalid(e)) if e.what == "QueueName"));
     }
+    b.create("f.fifo", &[("FifoQueue", "True")]).unwrap();
     assert!(matches!(b.create("a b", &[]), Err(CreateQueueError::Invalid(_))));
     assert!(matches!(
-        b.create("p", &[("Policy", "{}")]),
-        Err(CreateQueueError::Unsupported(_))
+        b.create("p", &[("Policy", "[]")]),
+        Err(CreateQueueError::AttributeValue(_))
     ));
 }
 
@@ -650,6 +652,7 @@ fn names_are_listed_in_pages() {
         region: "eu-west-1".into(),
     };
     let command = CreateQueue {
+        tags: Vec::new(),
         queue: QueueKey::new(abroad, "b9"),
         attributes: vec![],
     };
@@ -983,6 +986,7 @@ fn a_million_messages_cost_neither_time_nor_memory_out_of_proportion() {
         max: Some(10),
         visibility: None,
         wait: None,
+        attempt: None,
     };
     let mut handles = Vec::new();
     for _ in 0..10_000 {
@@ -1031,4 +1035,113 @@ fn a_million_messages_cost_neither_time_nor_memory_out_of_proportion() {
         (0, None)
     );
     assert_eq!(broker.next_deadline(), None::<Timestamp>);
+}
+
+#[test]
+fn tags_are_kept_counted_and_checked() {
+    let mut b = Bench::with_queues(&["q"]);
+    let tags = |tags: &[(&str, &str)]| -> Vec<(String, String)> {
+        tags.iter().map(|&(k, v)| (k.into(), v.into())).collect()
+    };
+    let tag = |b: &mut Bench, given: &[(&str, &str)]| {
+        let (queue, tags) = (queue("q"), tags(given));
+        let decision = b.broker.tag_queue(TagQueue { queue, tags }, b.now)?;
+        b.commit(decision);
+        Ok::<(), TagError>(())
+    };
+    tag(&mut b, &[("b", "2"), ("a", "1")]).unwrap();
+    tag(&mut b, &[("a", "3")]).unwrap();
+    assert_eq!(
+        b.broker.queue_tags(&queue("q")).unwrap(),
+        tags(&[("a", "3"), ("b", "2")])
+    );
+    for bad in [
+        ("aws:x", "1"),
+        ("", "1"),
+        ("a*", "1"),
+        ("a", "*"),
+        (&"k".repeat(129), ""),
+        ("k", &"v".repeat(257)),
+    ] {
+        assert!(
+            matches!(tag(&mut b, &[bad]), Err(TagError::Invalid(_))),
+            "{bad:?}"
+        );
+    }
+    for n in 0..48 {
+        tag(&mut b, &[(&format!("k{n}"), "")]).unwrap();
+    }
+    assert!(tag(&mut b, &[("one-more", "")]).is_err());
+    tag(&mut b, &[("k1", "changed")]).unwrap();
+    let mut bytes = Vec::new();
+    b.broker.snapshot(&mut bytes);
+    let restored = Broker::restore(&bytes, b.settings).unwrap();
+    assert_eq!(restored.queue_tags(&queue("q")), b.broker.queue_tags(&queue("q")));
+    let keys = (0..48)
+        .map(|n| format!("k{n}"))
+        .chain(["unknown".into()])
+        .collect();
+    let command = UntagQueue {
+        queue: queue("q"),
+        keys,
+    };
+    let decision = b.broker.untag_queue(command, b.now).unwrap();
+    b.commit(decision);
+    assert_eq!(
+        b.broker.queue_tags(&queue("q")).unwrap(),
+        tags(&[("a", "3"), ("b", "2")])
+    );
+}
+
+#[test]
+fn the_name_of_a_deleted_queue_rests_if_the_operator_wants_that() {
+    let settings = Settings {
+        deleted_guard: Duration::from_secs(60),
+        ..Settings::default()
+    };
+    let mut b = Bench::new(settings);
+    b.create("q", &[]).unwrap();
+    let deleted = b.broker.delete_queue(&queue("q"), b.now).unwrap();
+    b.commit(deleted);
+    assert!(matches!(
+        b.create("q", &[]),
+        Err(CreateQueueError::DeletedRecently(_))
+    ));
+    let mut bytes = Vec::new();
+    b.broker.snapshot(&mut bytes);
+    b.broker = Broker::restore(&bytes, settings).unwrap();
+    b.seconds(59);
+    assert!(b.create("q", &[]).is_err());
+    b.create("p", &[]).unwrap();
+    b.seconds(1);
+    b.create("q", &[]).unwrap();
+}
+
+#[test]
+fn the_sources_of_dead_letters_are_listed_by_pages() {
+    let mut b = Bench::with_queues(&["dead", "other"]);
+    let policy = format!(
+        r#"{{"deadLetterTargetArn":"{}","maxReceiveCount":1}}"#,
+        queue("dead").arn()
+    );
+    for name in ["c", "a", "b"] {
+        b.create(name, &[("RedrivePolicy", &policy)]).unwrap();
+    }
+    let page = |after: Option<&str>, limit| {
+        let (queue, after) = (queue("dead"), after.map(str::to_owned));
+        b.broker
+            .dead_letter_sources(&DeadLetterSources { queue, after, limit })
+            .unwrap()
+    };
+    let all = page(None, 10);
+    assert_eq!(
+        (all.names, all.next),
+        (vec!["a".into(), "b".into(), "c".into()], None)
+    );
+    let first = page(None, 2);
+    assert_eq!(
+        (first.names, first.next.as_deref()),
+        (vec!["a".into(), "b".into()], Some("b"))
+    );
+    assert_eq!(page(Some("b"), 2).names, ["c"]);
 }

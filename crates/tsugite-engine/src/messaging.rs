@@ -4,11 +4,12 @@ use std::future::Future;
 
 use tsugite_base::names::Scope;
 use tsugite_broker::{
-    ChangeVisibility, ChangeVisibilityError, ChangeVisibilityReply, CreateQueue, CreateQueueError,
-    CreateTopic, CreateTopicError, DeleteError, DeleteMessages, DeleteReply, ListQueues, Message, Publish,
-    PublishError, Published, PurgeQueueError, QueueAttributesError, QueueKey, QueueNames, QueueNotFound,
-    QueueStats, Receive, ReceiveError, SendError, SendMessages, SendReply, SetQueueAttributes,
-    SetQueueAttributesError, Subscribe, SubscribeError, SubscriptionKey, TopicInfo, TopicKey,
+    AddPermission, ChangeVisibility, ChangeVisibilityError, ChangeVisibilityReply, CreateQueue,
+    CreateQueueError, CreateTopic, CreateTopicError, DeadLetterSources, DeleteError, DeleteMessages,
+    DeleteReply, ListQueues, Message, PermissionError, Publish, PublishError, Published, PurgeQueueError,
+    QueueAttributesError, QueueKey, QueueNames, QueueNotFound, QueueStats, Receive, ReceiveError,
+    RemovePermission, SendError, SendMessages, SendReply, SetQueueAttributes, SetQueueAttributesError,
+    Subscribe, SubscribeError, SubscriptionKey, TagError, TagQueue, TopicInfo, TopicKey, UntagQueue,
 };
 
 use crate::failure::{Failure, Unavailable};
@@ -52,6 +53,39 @@ pub trait Messaging: Clone + Send + Sync + 'static {
         &self,
         queue: QueueKey,
     ) -> impl Future<Output = Result<(), Failure<PurgeQueueError>>> + Send;
+
+    /// Gives a queue tags.
+    fn tag_queue(&self, command: TagQueue) -> impl Future<Output = Result<(), Failure<TagError>>> + Send;
+
+    /// Takes tags from a queue.
+    fn untag_queue(
+        &self,
+        command: UntagQueue,
+    ) -> impl Future<Output = Result<(), Failure<QueueNotFound>>> + Send;
+
+    /// The tags of a queue, by key.
+    fn queue_tags(
+        &self,
+        queue: QueueKey,
+    ) -> impl Future<Output = Result<Vec<(String, String)>, Failure<QueueNotFound>>> + Send;
+
+    /// Adds a statement to a queue's policy.
+    fn add_permission(
+        &self,
+        command: AddPermission,
+    ) -> impl Future<Output = Result<(), Failure<PermissionError>>> + Send;
+
+    /// Takes a statement out of a queue's policy.
+    fn remove_permission(
+        &self,
+        command: RemovePermission,
+    ) -> impl Future<Output = Result<(), Failure<PermissionError>>> + Send;
+
+    /// One page of the queues whose dead letters go to one.
+    fn dead_letter_sources(
+        &self,
+        query: DeadLetterSources,
+    ) -> impl Future<Output = Result<QueueNames, Failure<QueueNotFound>>> + Send;
 
     /// Stores messages.
     fn send(

@@ -96,6 +96,7 @@ pub(crate) fn texts(messages: &[Message]) -> Vec<&str> {
 async fn create<M: Messaging>(store: &M, name: &str, attributes: &[(&str, &str)]) {
     let attributes = pairs(attributes);
     let command = CreateQueue {
+        tags: Vec::new(),
         queue: key(name),
         attributes,
     };
@@ -122,6 +123,7 @@ fn receive(name: &str, max: i64, wait: i64) -> Receive {
         max: Some(max),
         visibility: None,
         wait: Some(wait),
+        attempt: None,
     }
 }
 

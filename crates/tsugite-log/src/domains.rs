@@ -122,6 +122,7 @@ impl State for Domains {
 
     fn recovered(&mut self, now: Now) {
         self.registry.grant_leases(now);
+        self.broker.begin_tallies();
         self.advance(now);
     }
 

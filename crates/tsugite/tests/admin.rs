@@ -229,7 +229,14 @@ fn bad_requests_are_told_what_is_wrong() {
         ("GET", "/v1/reset", "", 405, "method-not-allowed", "POST, OPTIONS"),
         ("BREW", "/v1", "", 405, "method-not-allowed", "BREW"),
         ("POST", "/v1/reset", "", 403, "dev-only", "--dev"),
-        ("POST", "/v1/clock/advance", "", 403, "dev-only", "--dev"),
+        (
+            "POST",
+            "/v1/clock/advance",
+            "{\"seconds\": 1}",
+            409,
+            "clock-not-virtual",
+            "--virtual-clock",
+        ),
     ] {
         let answer = running.admin_with(method, path, &[], body).expect(status);
         assert_eq!(
@@ -382,8 +389,40 @@ fn development_helpers_need_the_flag() {
     let services = running.admin("GET", "/v1/services", None).json();
     assert_eq!(services["services"], json!([]));
     running.admin("GET", "/v1/queues/declared", None).expect(200);
-    let advance = running.admin("POST", "/v1/clock/advance", None).expect(501);
-    assert_eq!(advance.json()["type"], "urn:tsugite:problem:not-supported");
+}
+
+#[test]
+fn a_virtual_clock_moves_ahead_only() {
+    let running = Running::start("", &["--virtual-clock"]);
+    let ask = |body: Value| running.admin("POST", "/v1/clock/advance", Some(body));
+    let clock = running.admin("GET", "/v1/clock", None).expect(200).json();
+    assert_eq!(
+        (&clock["virtual"], &clock["ahead_seconds"]),
+        (&json!(true), &json!(0.0))
+    );
+    let moved = ask(json!({"seconds": 43_200.5})).expect(200).json();
+    assert_eq!(moved["ahead_seconds"], json!(43_200.5));
+    let until = ask(json!({"until": "2999-01-31T12:00:00Z"})).expect(200).json();
+    assert!(
+        until["now"].as_str().unwrap().starts_with("2999-01-31T12:00:0"),
+        "{until}"
+    );
+    for (bad, told) in [
+        (json!({}), "either"),
+        (json!({"seconds": 1, "until": "3000-01-01T00:00:00Z"}), "either"),
+        (json!({"seconds": -1}), "ahead"),
+        (json!({"seconds": 1e300}), "seconds"),
+        (json!({"seconds": 1e13}), "9999"),
+        (json!({"until": "2000-01-01T00:00:00Z"}), "is over"),
+        (json!({"until": "soon"}), "not a moment"),
+        (json!({"hours": 1}), "hours"),
+    ] {
+        let problem = ask(bad.clone()).expect(400).json();
+        assert!(
+            problem["detail"].as_str().unwrap().contains(told),
+            "{bad}: {problem}"
+        );
+    }
 }
 
 #[test]

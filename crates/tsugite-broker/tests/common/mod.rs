@@ -79,6 +79,7 @@ impl Bench {
 
     pub(crate) fn create(&mut self, name: &str, attributes: &[(&str, &str)]) -> Result<(), CreateQueueError> {
         let command = CreateQueue {
+            tags: Vec::new(),
             queue: queue(name),
             attributes: pairs(attributes),
         };
@@ -126,6 +127,7 @@ impl Bench {
             .results
             .remove(0)
             .unwrap()
+            .id
     }
 
     pub(crate) fn send_some(&mut self, name: &str, n: usize) {
@@ -145,6 +147,7 @@ impl Bench {
             max: Some(max),
             visibility,
             wait: Some(0),
+            attempt: None,
         };
         loop {
             let decision = self.broker.receive(&command, self.now)?;
@@ -173,7 +176,7 @@ impl Bench {
             .collect()
     }
 
-    pub(crate) fn delete(&mut self, name: &str, handle: &str) -> Result<(), HandleInvalid> {
+    pub(crate) fn delete(&mut self, name: &str, handle: &str) -> Result<(), DeleteEntryError> {
         let command = DeleteMessages {
             queue: queue(name),
             handles: vec![handle.into()],

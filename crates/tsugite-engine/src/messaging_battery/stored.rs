@@ -96,6 +96,7 @@ pub async fn attributes_hold<S: Stage<Store: Messaging>>(stage: &mut S) {
     create(&store, "q", &[("DelaySeconds", "3")]).await;
     create(&store, "q", &[("DelaySeconds", "3")]).await;
     let other = CreateQueue {
+        tags: Vec::new(),
         queue: key("q"),
         attributes: pairs(&[("DelaySeconds", "4")]),
     };

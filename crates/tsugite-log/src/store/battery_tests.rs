@@ -13,7 +13,6 @@ use super::LogStore;
 use crate::disk::Disk;
 use crate::disk::real::RealDisk;
 use crate::disk::sim::{Crash, Image, SimDisk};
-use crate::state::State;
 use crate::testing::{Still, TempDir, world};
 use crate::{Options, Settings};
 
@@ -31,7 +30,7 @@ fn clock() -> Arc<Still> {
 
 fn pass(store: &LogStore, clock: &Still, time: Duration) {
     clock.advance(time);
-    store.volatile(State::advance);
+    store.clock_moved();
 }
 
 /// A store in a directory, closed before it is opened again.

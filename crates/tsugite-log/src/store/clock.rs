@@ -12,7 +12,7 @@ use tsugite_base::{Timestamp, World};
 use super::Live;
 use crate::log::Log;
 
-/// Slept at most, deadline or not: the virtual clock of a test may jump without telling.
+/// Slept at most, deadline or not: the clock of a test may jump without [`super::LogStore::clock_moved`].
 const LONGEST: Duration = Duration::from_secs(1);
 /// Between two attempts to log expired leases while the log has no room.
 const RETRY: Duration = Duration::from_millis(100);
@@ -46,6 +46,11 @@ impl Alarm {
             state.at = at;
             self.bell.notify_one();
         }
+    }
+
+    /// Wakes the thread now, whatever it waits for.
+    pub(super) fn ring(&self) {
+        self.set(Timestamp(0));
     }
 
     pub(super) fn stop(&self) {

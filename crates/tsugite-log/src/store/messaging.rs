@@ -54,6 +54,36 @@ impl Messaging for LogStore {
         self.commit(|d, now| d.broker.purge_queue(&queue, now)).await
     }
 
+    async fn tag_queue(&self, command: TagQueue) -> Result<(), Failure<TagError>> {
+        self.commit(|d, now| d.broker.tag_queue(command, now)).await
+    }
+
+    async fn untag_queue(&self, command: UntagQueue) -> Result<(), Failure<QueueNotFound>> {
+        self.commit(|d, now| d.broker.untag_queue(command, now)).await
+    }
+
+    async fn queue_tags(&self, queue: QueueKey) -> Result<Vec<(String, String)>, Failure<QueueNotFound>> {
+        let found = self.read(|d, _| d.broker.queue_tags(&queue)).await;
+        found.map_err(Failure::Refused)
+    }
+
+    async fn add_permission(&self, command: AddPermission) -> Result<(), Failure<PermissionError>> {
+        self.commit(|d, now| d.broker.add_permission(&command, now)).await
+    }
+
+    async fn remove_permission(&self, command: RemovePermission) -> Result<(), Failure<PermissionError>> {
+        self.commit(|d, now| d.broker.remove_permission(&command, now))
+            .await
+    }
+
+    async fn dead_letter_sources(
+        &self,
+        query: DeadLetterSources,
+    ) -> Result<QueueNames, Failure<QueueNotFound>> {
+        let found = self.read(|d, _| d.broker.dead_letter_sources(&query)).await;
+        found.map_err(Failure::Refused)
+    }
+
     async fn send(&self, command: SendMessages) -> Result<SendReply, Failure<SendError>> {
         self.commit(|d, now| d.broker.send(command, now)).await
     }

@@ -129,6 +129,13 @@ impl LogStore {
         self.0.log.volatile(|live, now| f(&mut live.domains, now))
     }
 
+    /// Says that the world's clock has jumped ahead, as only a virtual one does. On return the machines have seen
+    /// every deadline that passed; leases of instances are logged as ended, and whoever waits is woken, at once.
+    pub fn clock_moved(&self) {
+        self.0.log.volatile(State::advance);
+        self.0.alarm.ring();
+    }
+
     /// Bytes of the log at `places`, in order. What was damaged on disk is found by the checksum that message
     /// payloads carry.
     pub async fn fetch(&self, places: Vec<Place>) -> Result<Vec<Bytes>, Unavailable> {

@@ -170,13 +170,10 @@ impl Problem {
         Problem::new(StatusCode::FORBIDDEN, "dev-only", "For development only", detail)
     }
 
-    pub(super) fn not_supported(detail: impl Into<String>) -> Problem {
-        Problem::new(
-            StatusCode::NOT_IMPLEMENTED,
-            "not-supported",
-            "Not supported yet",
-            detail,
-        )
+    pub(super) fn clock_not_virtual() -> Problem {
+        let detail = "the clock is the host's; only with --virtual-clock can it be moved";
+        let (status, title) = (StatusCode::CONFLICT, "Clock is not virtual");
+        Problem::new(status, "clock-not-virtual", title, detail)
     }
 
     pub(super) fn role_off(role: &str) -> Problem {

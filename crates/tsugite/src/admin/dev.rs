@@ -1,4 +1,4 @@
-//! What only tests of users want: an empty Tsugite, and time that passes at will. Only with `--dev`.
+//! What only tests of users want: an empty Tsugite. Only with `--dev`.
 
 use http::StatusCode;
 use serde_json::json;
@@ -21,12 +21,6 @@ pub(super) async fn reset<S: Store>(admin: &Admin<S>) -> Result<Answer, Problem>
         ("services", "/v1/services".into()),
     ];
     Ok(document(StatusCode::OK, json!({ "outcome": "reset" }), links))
-}
-
-/// Refused: timers of the store do not follow a clock that jumps.
-pub(super) fn advance_clock<S: Store>(admin: &Admin<S>) -> Result<Answer, Problem> {
-    check(admin)?;
-    Err(Problem::not_supported("the clock cannot be advanced yet"))
 }
 
 fn check<S: Store>(admin: &Admin<S>) -> Result<(), Problem> {

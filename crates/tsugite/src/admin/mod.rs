@@ -2,14 +2,18 @@
 
 mod answer;
 mod circuits;
+mod clock;
 mod connection;
 mod dev;
 mod guard;
 mod instances;
+mod messages;
 mod metrics;
+mod moment;
 mod queues;
 mod resource;
 mod services;
+mod store;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -24,9 +28,7 @@ use serde_json::json;
 use tokio::sync::watch;
 use tsugite_base::names::Scope;
 use tsugite_base::{Mono, World, limits};
-use tsugite_engine::{Messaging, RegistryStore};
 use tsugite_gateway::Shared;
-use tsugite_log::LogMetrics;
 use tsugite_registry::InstanceName;
 
 use self::answer::{Answer, Problem, document, respond};
@@ -35,30 +37,13 @@ use self::resource::Resource;
 use crate::aws::AwsDoor;
 use crate::config::Config;
 use crate::run::Addresses;
+use crate::world::HostClock;
 
 pub use connection::serve;
+pub use store::{Seen, Store};
 
 /// From the head of a request to the end of its body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// What the program needs of a store beside its domains.
-pub trait Store: Messaging + RegistryStore {
-    /// The log's counters; nothing for a store without a log.
-    fn log_metrics(&self) -> Option<LogMetrics>;
-
-    /// Takes no more commands and lets go of what is held, on behalf of all clones.
-    fn close(&self) -> impl Future<Output = ()> + Send;
-}
-
-impl Store for tsugite_log::LogStore {
-    fn log_metrics(&self) -> Option<LogMetrics> {
-        Some(self.metrics())
-    }
-
-    async fn close(&self) {
-        self.clone().close().await;
-    }
-}
 
 /// Everything that a request on the admin port may ask about.
 pub struct Admin<S> {
@@ -69,6 +54,8 @@ pub struct Admin<S> {
     pub(crate) gateway: Arc<Shared>,
     pub(crate) aws: Arc<AwsDoor<S>>,
     pub(crate) started: Mono,
+    /// The clock of `world`, if it may be moved.
+    pub(crate) movable: Option<Arc<HostClock>>,
     guard: ArcSwap<Guard>,
     ready: AtomicBool,
     requests: AtomicU64,
@@ -82,6 +69,7 @@ impl<S: Store> Admin<S> {
     pub fn new(
         store: S,
         world: World,
+        movable: Option<Arc<HostClock>>,
         config: watch::Receiver<Arc<Config>>,
         addresses: Addresses,
         gateway: Arc<Shared>,
@@ -92,6 +80,7 @@ impl<S: Store> Admin<S> {
             store,
             started: world.mono(),
             world,
+            movable,
             config,
             addresses,
             gateway,
@@ -172,8 +161,8 @@ impl<S: Store> Admin<S> {
             Method::GET | Method::HEAD if allow.starts_with("GET") => self.get(resource, query).await,
             Method::OPTIONS => Ok(preflight(allow)),
             Method::PUT if allow.contains("PUT") => self.put(resource, body).await,
-            Method::DELETE if allow.contains("DELETE") => self.delete(resource).await,
-            Method::POST if allow.contains("POST") => self.post(resource).await,
+            Method::DELETE if allow.contains("DELETE") => self.delete(resource, query).await,
+            Method::POST if allow.contains("POST") => self.post(resource, query, body).await,
             _ => Err(Problem::method(method.as_str(), allow)),
         }
     }
@@ -202,8 +191,12 @@ impl<S: Store> Admin<S> {
             } => instances::get(self, instance_name(namespace, service, id)).await,
             Resource::Queues => Ok(queues::list(self)),
             Resource::Queue(name) => queues::get(self, &name, query),
+            Resource::QueueGroups(name) => queues::groups(self, &name, query),
+            Resource::Messages(name) => messages::list(self, &name, query).await,
+            Resource::Message { queue, number } => messages::get(self, &queue, &number, query).await,
             Resource::Topics => queues::list_topics(self, query).await,
             Resource::Topic(name) => queues::get_topic(self, &name, query).await,
+            Resource::Clock => Ok(clock::get(self)),
             Resource::Circuits => circuits::list(self, query),
             Resource::Circuit(id) => circuits::get(self, &id),
             other => Err(Problem::method("GET", other.methods())),
@@ -222,7 +215,7 @@ impl<S: Store> Admin<S> {
         }
     }
 
-    async fn delete(&self, resource: Resource) -> Result<Answer, Problem> {
+    async fn delete(&self, resource: Resource, query: &Query) -> Result<Answer, Problem> {
         match resource {
             Resource::Instance {
                 namespace,
@@ -230,15 +223,20 @@ impl<S: Store> Admin<S> {
                 id,
             } => instances::delete(self, instance_name(namespace, service, id)).await,
             Resource::CircuitOverride(id) => circuits::delete_override(self, &id),
+            Resource::Queue(name) => queues::remove(self, &name, query).await,
             other => Err(Problem::method("DELETE", other.methods())),
         }
     }
 
-    async fn post(&self, resource: Resource) -> Result<Answer, Problem> {
+    async fn post(&self, resource: Resource, query: &Query, body: &[u8]) -> Result<Answer, Problem> {
         match resource {
             Resource::CircuitReset(id) => circuits::reset(self, &id),
+            Resource::Messages(name) => messages::send(self, &name, query, body).await,
+            Resource::QueueReceive(name) => messages::receive(self, &name, query, body).await,
+            Resource::QueueDelete(name) => messages::delete(self, &name, query, body).await,
+            Resource::QueuePurge(name) => queues::purge(self, &name, query).await,
             Resource::Reset => dev::reset(self).await,
-            Resource::AdvanceClock => dev::advance_clock(self),
+            Resource::ClockAdvance => clock::advance(self, body),
             other => Err(Problem::method("POST", other.methods())),
         }
     }
@@ -270,6 +268,7 @@ impl<S: Store> Admin<S> {
             ("queues", "/v1/queues".into()),
             ("topics", "/v1/topics".into()),
             ("circuits", "/v1/circuits".into()),
+            ("clock", "/v1/clock".into()),
             ("health", "/healthz".into()),
             ("ready", "/readyz".into()),
             ("metrics", "/metrics".into()),

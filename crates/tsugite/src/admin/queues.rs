@@ -1,11 +1,15 @@
 //! `/v1/queues` and `/v1/topics`: what the broker holds.
 
+use std::time::Duration;
+
 use http::StatusCode;
 use serde_json::{Value, json};
 use tsugite_base::names::Scope;
-use tsugite_broker::{QueueKey, QueueStats, TopicInfo};
+use tsugite_broker::{Count, PurgeQueueError, QueueKey, QueueStats, TopicInfo};
+use tsugite_engine::Failure;
 
 use super::answer::{Answer, Links, Problem, document, with_links};
+use super::messages::refused;
 use super::resource::encode;
 use super::{Admin, Query, Store};
 
@@ -29,35 +33,170 @@ pub(super) fn list<S: Store>(admin: &Admin<S>) -> Answer {
     document(StatusCode::OK, json!({ "queues": queues }), links)
 }
 
+/// A queue that exists, and the paths below it.
+pub(super) struct Located {
+    pub(super) key: QueueKey,
+    /// Of the queue, without parameters.
+    base: String,
+    /// Account and region, where they are not the default ones.
+    scope: Vec<String>,
+}
+
+impl Located {
+    /// The path of what lies below the queue.
+    pub(super) fn path(&self, below: &str, parameters: &[String]) -> String {
+        let parameters: Vec<&str> = parameters.iter().chain(&self.scope).map(String::as_str).collect();
+        match parameters.as_slice() {
+            [] => format!("{}{below}", self.base),
+            some => format!("{}{below}?{}", self.base, some.join("&")),
+        }
+    }
+}
+
+/// Finds the queue that a request names.
+pub(super) fn locate<S: Store>(admin: &Admin<S>, name: &str, query: &Query) -> Result<Located, Problem> {
+    let (scope, default) = (scope(admin, query), admin.default_scope());
+    let key = QueueKey::new(scope, name);
+    if !admin.store.queue_exists(&key) {
+        return Err(Problem::not_found(format!(
+            "no queue `{name}` in account {}, region {}",
+            key.scope.account, key.scope.region
+        )));
+    }
+    let parameters = match key.scope == default {
+        true => Vec::new(),
+        false => vec![
+            format!("account={}", encode(&key.scope.account)),
+            format!("region={}", encode(&key.scope.region)),
+        ],
+    };
+    Ok(Located {
+        base: format!("/v1/queues/{}", encode(name)),
+        key,
+        scope: parameters,
+    })
+}
+
 pub(super) fn get<S: Store>(admin: &Admin<S>, name: &str, query: &Query) -> Result<Answer, Problem> {
-    let scope = scope(admin, query);
+    let at = locate(admin, name, query)?;
     let stats = admin.store.queue_stats();
+    let gone = || Problem::not_found(format!("no queue `{name}` any more"));
     let queue = stats
         .iter()
-        .find(|queue| queue.queue.name == *name && queue.queue.scope == scope);
-    let queue = queue.ok_or_else(|| {
-        Problem::not_found(format!(
-            "no queue `{name}` in account {}, region {}",
-            scope.account, scope.region
-        ))
-    })?;
+        .find(|queue| queue.queue == at.key)
+        .ok_or_else(gone)?;
     let default = admin.default_scope();
-    let mut links: Links = vec![("self", queue_path(&queue.queue, &default))];
+    let mut links: Links = vec![
+        ("self", at.path("", &[])),
+        ("messages", at.path("/messages", &[])),
+        ("groups", at.path("/groups", &[])),
+        ("receive", at.path("/receive", &[])),
+        ("delete", at.path("/delete", &[])),
+        ("purge", at.path("/purge", &[])),
+    ];
+    let mut body = queue_body(queue);
     if let Some(dead) = &queue.dead_letters {
+        body["dead_letters"] = json!({
+            "arn": dead.arn().to_string(),
+            "max_receive_count": queue.max_receives,
+        });
         links.push(("dead_letters", queue_path(dead, &default)));
     }
+    let sources: Vec<Value> = stats
+        .iter()
+        .filter(|other| other.dead_letters.as_ref() == Some(&at.key))
+        .map(|other| {
+            let own = json!({ "name": other.queue.name, "max_receive_count": other.max_receives });
+            with_links(own, vec![("queue", queue_path(&other.queue, &default))])
+        })
+        .collect();
+    body["dead_letter_sources"] = json!(sources);
     links.push(("queues", "/v1/queues".into()));
-    Ok(document(StatusCode::OK, queue_body(queue), links))
+    Ok(document(StatusCode::OK, body, links))
+}
+
+/// Groups shown unless asked for otherwise, and at most.
+const GROUPS: (usize, usize) = (20, 1_000);
+
+/// The groups with most messages: of a FIFO queue, or the tenants of a fair one.
+pub(super) fn groups<S: Store>(admin: &Admin<S>, name: &str, query: &Query) -> Result<Answer, Problem> {
+    let at = locate(admin, name, query)?;
+    let limit = match query.get("limit").map(str::parse::<usize>) {
+        None => GROUPS.0,
+        Some(Ok(limit)) if (1..=GROUPS.1).contains(&limit) => limit,
+        Some(_) => {
+            return Err(Problem::invalid(format!(
+                "`limit` is a number from 1 to {}",
+                GROUPS.1
+            )));
+        }
+    };
+    let groups = admin.store.groups(&at.key, limit);
+    let groups = groups.map_err(|missing| Problem::not_found(missing.to_string()))?;
+    let groups: Vec<Value> = groups
+        .iter()
+        .map(|group| {
+            json!({
+                "group": group.group,
+                "depth": group.visible,
+                "in_flight": group.in_flight,
+                "delayed": group.delayed,
+                "oldest_age_ms": group.oldest_age.map(millis),
+            })
+        })
+        .collect();
+    let links = vec![("self", at.path("/groups", &[])), ("queue", at.path("", &[]))];
+    Ok(document(StatusCode::OK, json!({ "groups": groups }), links))
+}
+
+/// Removes all messages.
+pub(super) async fn purge<S: Store>(admin: &Admin<S>, name: &str, query: &Query) -> Result<Answer, Problem> {
+    let at = locate(admin, name, query)?;
+    let purged = admin.store.purge_queue(at.key.clone()).await;
+    purged.map_err(|failure| match failure {
+        Failure::Refused(PurgeQueueError::InProgress(error)) => Problem::conflict(error.to_string()),
+        other => refused(other),
+    })?;
+    tracing::warn!(queue = name, "a queue was purged through the admin API");
+    let links = vec![("queue", at.path("", &[]))];
+    Ok(document(StatusCode::OK, json!({ "outcome": "purged" }), links))
+}
+
+/// Removes the queue with all that lies in it.
+pub(super) async fn remove<S: Store>(admin: &Admin<S>, name: &str, query: &Query) -> Result<Answer, Problem> {
+    let at = locate(admin, name, query)?;
+    admin.store.delete_queue(at.key).await.map_err(refused)?;
+    tracing::warn!(queue = name, "a queue was removed through the admin API");
+    let links = vec![("queues", "/v1/queues".into())];
+    Ok(document(StatusCode::OK, json!({ "outcome": "removed" }), links))
+}
+
+fn millis(age: Duration) -> u64 {
+    u64::try_from(age.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn queue_body(queue: &QueueStats) -> Value {
+    // One decimal is more than any decision needs.
+    let rate = |count: Count| (count.per_second(queue.at) * 10.0).round() / 10.0;
     json!({
         "name": queue.queue.name,
         "arn": queue.queue.arn().to_string(),
         "depth": queue.visible,
         "in_flight": queue.in_flight,
         "delayed": queue.delayed,
-        "oldest_age_ms": queue.oldest_age.and_then(|age| u64::try_from(age.as_millis()).ok()),
+        "oldest_age_ms": queue.oldest_age.map(millis),
+        "per_second": {
+            "sent": rate(queue.tally.sent),
+            "received": rate(queue.tally.received),
+            "deleted": rate(queue.tally.deleted),
+        },
+        "since_start": {
+            "sent": queue.tally.sent.total,
+            "received": queue.tally.received.total,
+            "deleted": queue.tally.deleted.total,
+            "expired": queue.tally.expired.total,
+            "dead_lettered": queue.tally.dead_lettered.total,
+        },
     })
 }
 
@@ -70,7 +209,7 @@ fn scope<S: Store>(admin: &Admin<S>, query: &Query) -> Scope {
     }
 }
 
-fn queue_path(queue: &QueueKey, default: &Scope) -> String {
+pub(super) fn queue_path(queue: &QueueKey, default: &Scope) -> String {
     path("queues", &queue.name, &queue.scope, default)
 }
 

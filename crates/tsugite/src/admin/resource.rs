@@ -24,6 +24,15 @@ pub(super) enum Resource {
     },
     Queues,
     Queue(String),
+    QueueGroups(String),
+    QueuePurge(String),
+    QueueReceive(String),
+    QueueDelete(String),
+    Messages(String),
+    Message {
+        queue: String,
+        number: String,
+    },
     Topics,
     Topic(String),
     Circuits,
@@ -31,7 +40,8 @@ pub(super) enum Resource {
     CircuitOverride(String),
     CircuitReset(String),
     Reset,
-    AdvanceClock,
+    Clock,
+    ClockAdvance,
 }
 
 impl Resource {
@@ -62,6 +72,15 @@ impl Resource {
             },
             ["v1", "queues"] => Resource::Queues,
             ["v1", "queues", name] => Resource::Queue(own(name)),
+            ["v1", "queues", name, "groups"] => Resource::QueueGroups(own(name)),
+            ["v1", "queues", name, "purge"] => Resource::QueuePurge(own(name)),
+            ["v1", "queues", name, "receive"] => Resource::QueueReceive(own(name)),
+            ["v1", "queues", name, "delete"] => Resource::QueueDelete(own(name)),
+            ["v1", "queues", name, "messages"] => Resource::Messages(own(name)),
+            ["v1", "queues", name, "messages", number] => Resource::Message {
+                queue: own(name),
+                number: own(number),
+            },
             ["v1", "topics"] => Resource::Topics,
             ["v1", "topics", name] => Resource::Topic(own(name)),
             ["v1", "circuits"] => Resource::Circuits,
@@ -69,7 +88,8 @@ impl Resource {
             ["v1", "circuits", id, "override"] => Resource::CircuitOverride(own(id)),
             ["v1", "circuits", id, "reset"] => Resource::CircuitReset(own(id)),
             ["v1", "reset"] => Resource::Reset,
-            ["v1", "clock", "advance"] => Resource::AdvanceClock,
+            ["v1", "clock"] => Resource::Clock,
+            ["v1", "clock", "advance"] => Resource::ClockAdvance,
             _ => return Err(nothing()),
         })
     }
@@ -79,7 +99,14 @@ impl Resource {
         match self {
             Resource::Instance { .. } => "GET, HEAD, PUT, DELETE, OPTIONS",
             Resource::CircuitOverride(_) => "PUT, DELETE, OPTIONS",
-            Resource::CircuitReset(_) | Resource::Reset | Resource::AdvanceClock => "POST, OPTIONS",
+            Resource::Queue(_) => "GET, HEAD, DELETE, OPTIONS",
+            Resource::Messages(_) => "GET, HEAD, POST, OPTIONS",
+            Resource::CircuitReset(_)
+            | Resource::Reset
+            | Resource::ClockAdvance
+            | Resource::QueuePurge(_)
+            | Resource::QueueReceive(_)
+            | Resource::QueueDelete(_) => "POST, OPTIONS",
             _ => "GET, HEAD, OPTIONS",
         }
     }
@@ -90,9 +117,15 @@ impl Resource {
         match self {
             Resource::Console | Resource::Health | Resource::Ready | Resource::Metrics => None,
             Resource::Services if looks => Some(&["after"]),
-            Resource::Queue(_) | Resource::Topics | Resource::Topic(_) if looks => {
-                Some(&["account", "region"])
-            }
+            Resource::Messages(_) if looks => Some(&["account", "region", "after", "limit", "id"]),
+            Resource::QueueGroups(_) if looks => Some(&["account", "region", "limit"]),
+            Resource::Topics | Resource::Topic(_) if looks => Some(&["account", "region"]),
+            Resource::Queue(_)
+            | Resource::Messages(_)
+            | Resource::Message { .. }
+            | Resource::QueuePurge(_)
+            | Resource::QueueReceive(_)
+            | Resource::QueueDelete(_) => Some(&["account", "region"]),
             Resource::Circuits if looks => Some(&["state"]),
             _ => Some(&[]),
         }

@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::convert::Infallible;
 use std::future::Future;
 use std::io::{ErrorKind, IoSlice};
-use std::net::Shutdown;
+use std::net::{IpAddr, Shutdown};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -50,6 +50,11 @@ pub(super) trait Service: 'static {
 pub(super) struct Peer(Rc<TcpStream>);
 
 impl Peer {
+    /// Where the peer is.
+    pub(super) fn address(&self) -> Option<IpAddr> {
+        Some(self.0.peer_addr().ok()?.ip().to_canonical())
+    }
+
     /// Completes when the peer has closed its sending side. Most of those are gone altogether, and TCP does not tell
     /// the rest from them, so nobody should wait on their behalf. Never completes once the peer has sent more.
     pub(super) async fn gone(&self) {

@@ -10,13 +10,14 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tsugite_aws::context::Credential;
-use tsugite_aws::{AwsError, Context, Dialect, Fields, Form, xml};
+use tsugite_aws::context::{Caller, Credential, Facts};
+use tsugite_aws::{AwsError, Context, Dialect, Fields, Form, shapes, xml};
 use tsugite_base::names::Scope;
 use tsugite_base::rng::SplitMix64;
 use tsugite_base::{Uuid, World};
 use tsugite_engine::{Messaging, RegistryStore};
 
+use super::auth::{Auth, Derived, Keys, Mode};
 use super::connection::Peer;
 use super::guard::{self, Guard};
 use super::metrics::{ActionMetrics, Metrics};
@@ -33,6 +34,10 @@ pub struct Settings {
     pub host: Option<String>,
     /// Whether any `Host` is served, because the operator listens beyond loopback without authentication.
     pub any_host: bool,
+    /// What is asked of callers.
+    pub auth: Mode,
+    /// The keys that were given out.
+    pub keys: Keys,
 }
 
 /// The door: settings and counters that all threads share, and the store behind it.
@@ -41,12 +46,14 @@ pub struct AwsDoor<S> {
     world: World,
     settings: Settings,
     guard: Guard,
+    auth: Auth,
     metrics: Metrics,
 }
 
 impl<S: Messaging + RegistryStore> AwsDoor<S> {
     /// A door to `store`.
-    pub fn new(store: S, world: World, settings: Settings) -> AwsDoor<S> {
+    pub fn new(store: S, world: World, mut settings: Settings) -> AwsDoor<S> {
+        let auth = Auth::new(settings.auth, std::mem::take(&mut settings.keys));
         let hosts = settings.host.as_deref().map(guard::host_of);
         let guard = Guard {
             hosts: hosts.map(str::to_ascii_lowercase).into_iter().collect(),
@@ -57,8 +64,14 @@ impl<S: Messaging + RegistryStore> AwsDoor<S> {
             world,
             settings,
             guard,
+            auth,
             metrics: Metrics::new(),
         }
+    }
+
+    /// From now on these keys count, and only these.
+    pub fn set_keys(&self, keys: Keys) {
+        self.auth.set_keys(keys);
     }
 
     /// What was counted since the start.
@@ -79,6 +92,8 @@ pub async fn serve<S: Messaging + RegistryStore>(
         door,
         stop: stop.clone(),
         ids: RefCell::new(ids),
+        derived: RefCell::default(),
+        policies: sqs::Policies::default(),
     });
     connection::accept(listener, service, stop).await;
 }
@@ -89,6 +104,10 @@ struct Served<S> {
     stop: watch::Receiver<bool>,
     /// Request ids only have to differ: a system call for each would cost as much as its parsing.
     ids: RefCell<SplitMix64>,
+    /// Keys derived from those of the door.
+    derived: RefCell<Derived>,
+    /// Parsed policies of queues.
+    policies: sqs::Policies,
 }
 
 impl<S: Messaging + RegistryStore> connection::Service for Served<S> {
@@ -103,7 +122,7 @@ impl<S: Messaging + RegistryStore> connection::Service for Served<S> {
             .map(|target| target.to_str().unwrap_or("(not text)"));
         let answered = match target {
             Some(target) => self.json(&head, target, (body, &peer), request_id).await,
-            None => self.query(&head, body, request_id).await,
+            None => self.query(&head, (body, &peer), request_id).await,
         };
         let response = reply::response(answered.protocol, request_id, answered.outcome);
         let took = door.world.mono().since(started);
@@ -152,12 +171,13 @@ impl<S: Messaging + RegistryStore> Served<S> {
         (body, peer): (Incoming, &Peer),
         id: Uuid,
     ) -> Result<Vec<u8>, AwsError> {
-        self.door.guard.check(&head.uri, &head.headers)?;
+        self.guard(head)?;
         if head.method != Method::POST {
             return Err(wrong_method(&head.method, "POST"));
         }
         let body = body::read(body, head.headers.contains_key(header::EXPECT)).await?;
-        let context = self.context(&head.headers, None, id);
+        let caller = self.caller(head, &body, service)?;
+        let context = self.context(head, (caller, None), peer, id);
         match service {
             "sqs" => {
                 let call = sqs::Call {
@@ -165,12 +185,14 @@ impl<S: Messaging + RegistryStore> Served<S> {
                     world: &self.door.world,
                     context: &context,
                     stop: &self.stop,
+                    policies: &self.policies,
                     peer,
                     fields: Fields::parse(&body)?,
                 };
                 sqs::handle(action, call).await
             }
             "servicediscovery" => {
+                self.own_registry(&context)?;
                 let call = cloudmap::Call {
                     store: &self.door.store,
                     world: &self.door.world,
@@ -184,7 +206,7 @@ impl<S: Messaging + RegistryStore> Served<S> {
     }
 
     /// Answers a request of the Query protocol: a form in the query string, the body or both.
-    async fn query(&self, head: &request::Parts, body: Incoming, id: Uuid) -> Answered {
+    async fn query(&self, head: &request::Parts, body: (Incoming, &Peer), id: Uuid) -> Answered {
         let mut answered = Answered {
             service: "none",
             action: String::new(),
@@ -198,11 +220,11 @@ impl<S: Messaging + RegistryStore> Served<S> {
     async fn query_outcome(
         &self,
         head: &request::Parts,
-        body: Incoming,
+        (body, peer): (Incoming, &Peer),
         id: Uuid,
         answered: &mut Answered,
     ) -> Result<Vec<u8>, AwsError> {
-        self.door.guard.check(&head.uri, &head.headers)?;
+        self.guard(head)?;
         if head.method != Method::POST && head.method != Method::GET {
             return Err(wrong_method(&head.method, "GET or POST"));
         }
@@ -212,11 +234,17 @@ impl<S: Messaging + RegistryStore> Served<S> {
         if !content_type(&head.headers).starts_with("application/x-amz-json") {
             form.extend(&body)?;
         }
-        let context = self.context(&head.headers, form.get("X-Amz-Credential"), id);
         let action = form.get("Action").unwrap_or_default();
         action.clone_into(&mut answered.action);
-        let credential = credential_of(&head.headers, form.get("X-Amz-Credential"));
-        answered.service = service_of(&form, credential, head.uri.path());
+        let presigned = form.get("X-Amz-Credential");
+        answered.service = service_of(&form, credential_of(&head.headers, presigned), head.uri.path());
+        answered.protocol = Protocol::Query(match answered.service {
+            "sqs" => sqs::NAMESPACE,
+            "sts" => sts::NAMESPACE,
+            _ => sns::NAMESPACE,
+        });
+        let caller = self.caller(head, &body, answered.service)?;
+        let context = self.context(head, (caller, presigned), peer, id);
         if action.is_empty() {
             return Err(no_action(head));
         }
@@ -230,13 +258,19 @@ impl<S: Messaging + RegistryStore> Served<S> {
                 };
                 sns::handle(action, call).await?
             }
-            "sts" => {
-                answered.protocol = Protocol::Query(sts::NAMESPACE);
-                Some(sts::handle(action, &context)?)
-            }
+            "sts" => Some(sts::handle(action, &context)?),
             "sqs" => {
-                answered.protocol = Protocol::Query(sqs::NAMESPACE);
-                return Err(sqs::no_query_protocol(action));
+                let operation = sqs::query::operation(action, head.uri.path())?;
+                let call = sqs::Call {
+                    store: &self.door.store,
+                    world: &self.door.world,
+                    context: &context,
+                    stop: &self.stop,
+                    policies: &self.policies,
+                    peer,
+                    fields: sqs::query::fields(operation, &form, head.uri.path())?,
+                };
+                sqs::query::handle(operation, call).await?
             }
             _ => return Err(AwsError::invalid_action("any service of this port", action)),
         };
@@ -246,18 +280,77 @@ impl<S: Messaging + RegistryStore> Served<S> {
         Ok(xml::response(action, namespace, result.as_deref(), id).into_bytes())
     }
 
-    fn context(&self, headers: &HeaderMap, presigned: Option<&str>, request_id: Uuid) -> Context {
-        let settings = &self.door.settings;
+    /// Keeps web pages out where nothing else does.
+    fn guard(&self, head: &request::Parts) -> Result<(), AwsError> {
+        match self.door.auth.mode {
+            Mode::Off => self.door.guard.check(&head.uri, &head.headers),
+            // A page has no key to sign with.
+            Mode::Known | Mode::Strict => Ok(()),
+        }
+    }
+
+    /// The registry is one for the process and belongs to the account of the configuration.
+    fn own_registry(&self, context: &Context) -> Result<(), AwsError> {
+        let owner = &self.door.settings.scope.account;
+        if context.acts_for(owner) {
+            return Ok(());
+        }
+        let message = format!(
+            "User: {} is not authorized to use the registry, which belongs to account {owner}",
+            context.caller_arn()
+        );
+        Err(AwsError::sender(
+            "AccessDeniedException",
+            "AccessDenied",
+            403,
+            message,
+        ))
+    }
+
+    fn caller(&self, head: &request::Parts, body: &[u8], service: &str) -> Result<Caller, AwsError> {
+        let now = || self.door.world.clock.peers_wall();
+        let auth = &self.door.auth;
+        if auth.mode == Mode::Off {
+            return Ok(Caller::Anyone);
+        }
+        auth.caller(&self.derived, (head, body), service, now())
+    }
+
+    /// Who asks from where. `presigned` is the credential of a request that has none among its headers.
+    fn context(
+        &self,
+        head: &request::Parts,
+        (caller, presigned): (Caller, Option<&str>),
+        peer: &Peer,
+        request_id: Uuid,
+    ) -> Context {
+        let (settings, headers) = (&self.door.settings, &head.headers);
         let credential = credential_of(headers, presigned);
-        let account = credential.and_then(|c| c.account());
+        let account = match &caller {
+            Caller::Known(principal) => Some(principal.account.clone()),
+            Caller::Anonymous => None,
+            Caller::Anyone => credential.and_then(|c| {
+                let of_key = self.door.auth.account_of(c.access_key);
+                of_key.or_else(|| c.account().map(str::to_owned))
+            }),
+        };
+        let facts = (self.door.auth.mode == Mode::Strict).then(|| {
+            Box::new(Facts {
+                source_ip: peer.address(),
+                user_agent: text(headers, &header::USER_AGENT).map(str::to_owned),
+                referer: text(headers, &header::REFERER).map(str::to_owned),
+            })
+        });
         let host = settings.host.as_deref().or_else(|| text(headers, &header::HOST));
         Context {
             scope: Scope {
-                account: account.unwrap_or(&settings.scope.account).to_owned(),
+                account: account.unwrap_or_else(|| settings.scope.account.clone()),
                 region: credential
                     .map_or(settings.scope.region.as_str(), |c| c.region)
                     .to_owned(),
             },
+            caller,
+            facts,
             base_url: format!("http://{}", host.unwrap_or("localhost")),
             request_id,
             trace_header: headers
@@ -286,6 +379,9 @@ fn service_of(form: &Form<'_>, credential: Option<Credential<'_>>, path: &str) -
         _ if sqs::is_queue_path(path) => "sqs",
         Some("GetCallerIdentity") => "sts",
         Some("Publish" | "Subscribe" | "Unsubscribe" | "CreateTopic" | "DeleteTopic" | "ListTopics") => "sns",
+        // Both services have permissions.
+        Some("AddPermission" | "RemovePermission") if form.get("TopicArn").is_some() => "sns",
+        Some(action) if shapes::sqs::operation(action).is_some() => "sqs",
         _ => "none",
     }
 }
@@ -312,6 +408,9 @@ fn no_action(head: &request::Parts) -> AwsError {
          Point an AWS SDK or CLI here, for example by AWS_ENDPOINT_URL."
             .to_owned()
     };
+    if sqs::is_queue_path(head.uri.path()) {
+        return AwsError::no_operation(message);
+    }
     AwsError::bad_request("MissingAction", message)
 }
 

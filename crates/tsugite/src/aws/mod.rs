@@ -1,8 +1,9 @@
 //! The AWS door: SQS and Cloud Map over AWS JSON, SNS and STS over Query, on one port.
 //!
-//! Requests are not authenticated yet; [`guard`] keeps web pages out meanwhile. `X-Amz-Target` says the service and
+//! [`auth`] says whose a request is, if the operator asks for signatures; else [`guard`] keeps web pages out. `X-Amz-Target` says the service and
 //! action of a JSON request, `Version` and `Action` those of a Query request.
 
+mod auth;
 mod body;
 mod connection;
 mod door;
@@ -15,5 +16,6 @@ mod sts;
 #[cfg(test)]
 mod tests;
 
+pub use auth::{Key, Keys, Mode};
 pub use door::{AwsDoor, Settings, serve};
 pub use metrics::{ActionMetrics, LATENCY_BOUNDS_MICROS};

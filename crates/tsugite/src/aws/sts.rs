@@ -26,12 +26,12 @@ pub(super) fn handle(action: &str, context: &Context) -> Result<String, AwsError
     }
 }
 
-/// Whoever asks is the root of its account: there are no users here.
+/// Where signatures are not verified, whoever asks is the root of its account.
 fn caller_identity(context: &Context) -> String {
     let account = &context.scope.account;
     let mut out = String::new();
-    xml::element(&mut out, "Arn", &format!("arn:aws:iam::{account}:root"));
-    xml::element(&mut out, "UserId", account);
+    xml::element(&mut out, "Arn", &context.caller_arn());
+    xml::element(&mut out, "UserId", context.sender());
     xml::element(&mut out, "Account", account);
     out
 }

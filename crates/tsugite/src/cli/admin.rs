@@ -1,4 +1,4 @@
-//! `tsugite circuits|services|queues|topics`: the admin API from the command line.
+//! `tsugite circuits|services|topics`: the admin API from the command line.
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -54,7 +54,9 @@ impl Circuits {
                 "circuits",
                 &[("CIRCUIT", "circuit"), ("STATE", "state"), ("REASON", "reason")],
             ),
-            CircuitAction::Show { circuit } => show(&self.target, &path(&circuit)),
+            CircuitAction::Show { circuit } => {
+                show(&self.target, &self.target.call("GET", &path(&circuit), None)?)
+            }
             CircuitAction::Open { circuit, note } => {
                 let body = json!({ "state": "forced_open", "note": note });
                 let answer = self
@@ -109,34 +111,8 @@ impl Services {
                     segment(&name.namespace),
                     segment(&name.service)
                 );
-                show(&self.target, &path)
+                show(&self.target, &self.target.call("GET", &path, None)?)
             }
-        }
-    }
-}
-
-#[derive(Debug, Args)]
-pub(super) struct Queues {
-    #[command(flatten)]
-    target: Target,
-    #[command(subcommand)]
-    action: Option<Look>,
-}
-
-impl Queues {
-    pub(super) fn run(self) -> Result<(), Failed> {
-        match self.action.unwrap_or(Look::Ls) {
-            Look::Ls => {
-                let columns = [
-                    ("QUEUE", "name"),
-                    ("DEPTH", "depth"),
-                    ("IN FLIGHT", "in_flight"),
-                    ("DELAYED", "delayed"),
-                    ("OLDEST MS", "oldest_age_ms"),
-                ];
-                list(&self.target, "/v1/queues", "queues", &columns)
-            }
-            Look::Show { name } => show(&self.target, &format!("/v1/queues/{}", segment(&name))),
         }
     }
 }
@@ -156,13 +132,16 @@ impl Topics {
                 let columns = [("TOPIC", "name"), ("SUBSCRIPTIONS", "subscription_count")];
                 list(&self.target, "/v1/topics", "topics", &columns)
             }
-            Look::Show { name } => show(&self.target, &format!("/v1/topics/{}", segment(&name))),
+            Look::Show { name } => {
+                let path = format!("/v1/topics/{}", segment(&name));
+                show(&self.target, &self.target.call("GET", &path, None)?)
+            }
         }
     }
 }
 
-/// One row for each member of the list `key`, with the named members as columns.
-fn list(target: &Target, path: &str, key: &str, columns: &[(&str, &str)]) -> Result<(), Failed> {
+/// One row for each member of the list `key`, with the named members as columns; a dot leads into an object.
+pub(super) fn list(target: &Target, path: &str, key: &str, columns: &[(&str, &str)]) -> Result<(), Failed> {
     let answer = target.call("GET", path, None)?;
     print(target, &answer, || {
         let head: Vec<&str> = columns.iter().map(|(head, _)| *head).collect();
@@ -172,7 +151,7 @@ fn list(target: &Target, path: &str, key: &str, columns: &[(&str, &str)]) -> Res
             .map(|member| {
                 columns
                     .iter()
-                    .map(|(_, column)| plain(&member[*column]))
+                    .map(|(_, column)| plain(column.split('.').fold(member, |value, key| &value[key])))
                     .collect()
             })
             .collect();
@@ -184,16 +163,17 @@ fn list(target: &Target, path: &str, key: &str, columns: &[(&str, &str)]) -> Res
     })
 }
 
-fn show(target: &Target, path: &str) -> Result<(), Failed> {
-    let answer = target.call("GET", path, None)?;
-    print(target, &answer, || {
+/// Shows a whole document.
+pub(super) fn show(target: &Target, answer: &Value) -> Result<(), Failed> {
+    print(target, answer, || {
         let mut out = String::new();
-        indent(&answer, 0, &mut out);
+        indent(answer, 0, &mut out);
         out
     })
 }
 
-fn print(target: &Target, answer: &Value, human: impl FnOnce() -> String) -> Result<(), Failed> {
+/// The answer as JSON if that was asked for, else as people read it.
+pub(super) fn print(target: &Target, answer: &Value, human: impl FnOnce() -> String) -> Result<(), Failed> {
     if target.json {
         let text = serde_json::to_string_pretty(answer).unwrap_or_default();
         return out(&format!("{text}\n"));
@@ -230,7 +210,7 @@ fn indent(value: &Value, depth: usize, out: &mut String) {
 }
 
 /// A cell: texts without quotes, nothing as a dash, lists by their length.
-fn plain(value: &Value) -> String {
+pub(super) fn plain(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
         Value::String(text) => text.clone(),

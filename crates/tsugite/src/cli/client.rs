@@ -10,7 +10,8 @@ use serde_json::Value;
 use super::Failed;
 use crate::config::text;
 
-const TIMEOUT: Duration = Duration::from_secs(10);
+/// Longer than any answer may take, a long poll of 20 s among them.
+const TIMEOUT: Duration = Duration::from_secs(30);
 const MAX_ANSWER: u64 = 64 * 1024 * 1024;
 
 /// Where the admin API is, and how to show what it says.

@@ -3,6 +3,7 @@
 mod admin;
 mod client;
 mod data;
+mod queues;
 mod table;
 pub(crate) mod up;
 
@@ -43,8 +44,8 @@ enum Command {
     Circuits(admin::Circuits),
     /// Show registered services and their instances
     Services(admin::Services),
-    /// Show queues
-    Queues(admin::Queues),
+    /// Look into queues, send, receive, purge, remove
+    Queues(Box<queues::Queues>),
     /// Show topics
     Topics(admin::Topics),
     /// Check a data directory without changing it
@@ -91,6 +92,10 @@ pub(crate) struct Up {
     #[arg(long, value_name = "BOOL", env = "TSUGITE_DEV", num_args = 0..=1, require_equals = true)]
     #[arg(default_missing_value = "true", value_parser = BoolishValueParser::new())]
     dev: Option<bool>,
+    /// Let POST /v1/clock/advance move the clock of queues and leases; every port must be on loopback
+    #[arg(long, value_name = "BOOL", env = "TSUGITE_VIRTUAL_CLOCK", num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "true", value_parser = BoolishValueParser::new())]
+    virtual_clock: Option<bool>,
     /// Threads of the gateway and of the AWS port [default: one for each core]
     #[arg(long, value_name = "COUNT", env = "TSUGITE_WORKERS")]
     workers: Option<String>,
@@ -127,6 +132,7 @@ impl Up {
             ready_file: self.ready_file.clone(),
             insecure: self.insecure,
             dev: self.dev,
+            virtual_clock: self.virtual_clock,
             workers: self.workers.clone(),
             drain_timeout: self.drain_timeout.clone(),
             log_level: self.log_level.clone(),

@@ -3,8 +3,9 @@
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use tsugite_base::World;
+use tsugite_base::{World, limits};
 use tsugite_log::disk::real::RealDisk;
 use tsugite_log::{LogStore, Options};
 
@@ -29,8 +30,10 @@ pub(super) fn up(flags: &Up) -> Result<(), Failed> {
         let stop = signals::stop().map_err(failure)?;
         let source = reload::Source { file, overrides };
         let configs = reload::watch(source, config.clone(), level).map_err(failure)?;
+        // Whoever holds the clock can move it.
+        let movable = config.virtual_clock.then(|| clock.clone());
         let on_ready = Box::new(move |addresses: &Addresses| greet(&config, addresses, clock.uptime()));
-        run::run(configs, listeners, store.clone(), world, stop, on_ready)
+        run::run(configs, listeners, store.clone(), world, movable, stop, on_ready)
             .await
             .map_err(failure)
     });
@@ -60,6 +63,12 @@ pub(crate) fn open_store(config: &Config, world: World) -> Result<LogStore, Fail
     })?;
     let mut settings = tsugite_log::Settings::default();
     settings.registry.dns_ttl = u32::try_from(config.dns.ttl.as_secs()).unwrap_or(u32::MAX);
+    if !config.aws.purge_guard {
+        settings.broker.purge_guard = Duration::ZERO;
+    }
+    if config.aws.deleted_queue_guard {
+        settings.broker.deleted_guard = Duration::from_secs(limits::DELETED_GUARD_SECONDS);
+    }
     let mut options = Options::new(world, settings);
     let ready_file = config.ready_file.clone();
     options.on_fatal = Arc::new(move |fatal| {
@@ -132,6 +141,9 @@ fn greeting(config: &Config, addresses: &Addresses, took: std::time::Duration) -
         format!("dig @{} -p {} orders.internal", at.ip(), at.port())
     });
     out.push_str(&format!("  data     {}\n", config.data.display()));
+    if config.virtual_clock {
+        out.push_str("  clock    virtual, for tests only: POST /v1/clock/advance moves it\n");
+    }
     if let Some(admin) = addresses.admin {
         out.push_str(&format!(
             "Register a service: curl -X PUT http://{}/v1/instances/internal/orders/1 \

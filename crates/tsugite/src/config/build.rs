@@ -9,9 +9,12 @@ use tracing::level_filters::LevelFilter;
 use tsugite_base::names::{DEFAULT_ACCOUNT, DEFAULT_REGION, Scope};
 
 use super::error::{ConfigError, Place, nearest};
+use super::keys;
 use super::raw::{self, Maybe, Raw};
 use super::reader::Reader;
-use super::{Admin, Aws, Config, Dns, Listen, Log, LogFormat, Overrides, Secret, circuit, declared, text};
+use super::{
+    Admin, Auth, Aws, Config, Dns, Listen, Log, LogFormat, Overrides, Secret, circuit, declared, text,
+};
 
 const DEFAULT_DATA: &str = "./tsugite-data";
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
@@ -35,8 +38,16 @@ pub(super) fn build(file: Option<&Path>, raw: Raw, flags: &Overrides) -> Result<
     let mut r = Reader::new(file);
     let insecure = switch(flags.insecure, raw.insecure.as_ref());
     refuse_unbuilt(&mut r, &raw, flags);
+    let mut read = Vec::new();
+    read.extend(raw.admin.token_file.iter().map(|file| PathBuf::from(&file.value)));
     let admin = admin(&mut r, raw.admin, flags);
-    let listen = listen(&mut r, raw.listen, flags, insecure, admin.token.is_some());
+    let aws = aws(&mut r, raw.aws, flags, &mut read);
+    let guarded = Guarded {
+        aws: aws.auth != Auth::Off,
+        admin: admin.token.is_some(),
+    };
+    let listen = listen(&mut r, raw.listen, flags, insecure, guarded);
+    let virtual_clock = virtual_clock(&mut r, raw.virtual_clock.as_ref(), flags, &listen);
     let data = r.pick("--data", flags.data.as_ref(), raw.data);
     let ready_file = r.pick("--ready-file", flags.ready_file.as_ref(), raw.ready_file);
     let drain = r.pick("--drain-timeout", flags.drain_timeout.as_ref(), raw.drain_timeout);
@@ -48,16 +59,18 @@ pub(super) fn build(file: Option<&Path>, raw: Raw, flags: &Overrides) -> Result<
         ready_file: ready_file.map(|(_, path)| PathBuf::from(path)),
         insecure,
         dev: switch(flags.dev, raw.dev.as_ref()),
+        virtual_clock,
         workers: workers(&mut r, raw.workers, flags),
         drain_timeout: drain
             .and_then(|(place, value)| r.at(place, value, |value| text::duration(&value)))
             .unwrap_or(DRAIN_TIMEOUT),
         log: log(&mut r, raw.log, flags),
-        aws: aws(&mut r, raw.aws),
+        aws,
         admin,
         dns: dns(&mut r, raw.dns),
         declared: declared::declared(&mut r, raw.queues, raw.topics, raw.services, raw.routes, &circuit),
         circuit,
+        read,
     };
     r.finish(config)
 }
@@ -65,6 +78,41 @@ pub(super) fn build(file: Option<&Path>, raw: Raw, flags: &Overrides) -> Result<
 /// The flag, else the file's value, else no.
 fn switch(flag: Option<bool>, raw: Option<&Spanned<bool>>) -> bool {
     flag.or(raw.map(|value| value.value)).unwrap_or_default()
+}
+
+/// A clock that anybody may move belongs into tests: it is refused beside any port that others reach, `insecure`
+/// or not.
+fn virtual_clock(r: &mut Reader, raw: Option<&Spanned<bool>>, flags: &Overrides, listen: &Listen) -> bool {
+    let wanted = switch(flags.virtual_clock, raw);
+    if !wanted {
+        return false;
+    }
+    let place = match (flags.virtual_clock, raw) {
+        (None, Some(value)) => r.place(value),
+        _ => Place::Flag("--virtual-clock"),
+    };
+    let doors = [
+        ("gateway", listen.gateway),
+        ("AWS", listen.aws),
+        ("admin", listen.admin),
+        ("DNS", listen.dns),
+    ];
+    for (role, address) in doors {
+        if let Some(address) = address.filter(|address| !address.ip().is_loopback()) {
+            let text = format!(
+                "a virtual clock is for tests on one machine, and other machines can reach the {role} port on \
+                 {address}; let it listen on 127.0.0.1, or leave the virtual clock out"
+            );
+            r.refuse(place.clone(), text);
+        }
+    }
+    if listen.admin.is_none() {
+        r.refuse(
+            place,
+            "only the admin port moves the virtual clock, and it is off",
+        );
+    }
+    wanted
 }
 
 /// Values that mean something that is not there yet are refused, never ignored.
@@ -82,19 +130,15 @@ fn refuse_unbuilt(r: &mut Reader, raw: &Raw, flags: &Overrides) {
     if let Some((place, _)) = xds.filter(|(_, value)| value != "off") {
         r.refuse(place, "the xDS role is not supported yet; it can only be `off`");
     }
-    let auth = r.pick("--aws-auth", flags.aws_auth.as_ref(), raw.aws.auth.clone());
-    if let Some((place, value)) = auth.filter(|(_, value)| value != "off") {
-        let text = match value.as_str() {
-            "known" | "strict" => {
-                format!("authentication `{value}` on the AWS port is not supported yet; it can only be `off`")
-            }
-            _ => format!("unknown value `{value}`; it can only be `off`"),
-        };
-        r.refuse(place, text);
-    }
 }
 
-fn listen(r: &mut Reader, raw: raw::Listen, flags: &Overrides, insecure: bool, token: bool) -> Listen {
+/// Ports that ask their callers who they are.
+struct Guarded {
+    aws: bool,
+    admin: bool,
+}
+
+fn listen(r: &mut Reader, raw: raw::Listen, flags: &Overrides, insecure: bool, guarded: Guarded) -> Listen {
     let mut door = |name, flag: &Option<String>, value: Maybe<String>, default: ([u8; 4], u16)| {
         let Some((place, value)) = r.pick(name, flag.as_ref(), value) else {
             return (Place::Nowhere, Some(SocketAddr::from(default)));
@@ -117,10 +161,17 @@ fn listen(r: &mut Reader, raw: raw::Listen, flags: &Overrides, insecure: bool, t
         }
     };
     if !insecure {
-        guard(aws_place, aws, "AWS", "does not authenticate its callers yet");
         guard(dns_place, dns, "DNS", "cannot authenticate its callers");
     }
-    if !insecure && !token {
+    if !insecure && !guarded.aws {
+        guard(
+            aws_place,
+            aws,
+            "AWS",
+            "does not authenticate its callers (aws.auth is off)",
+        );
+    }
+    if !insecure && !guarded.admin {
         let way_out = "has no token (admin.token_file or TSUGITE_ADMIN_TOKEN)";
         guard(admin_place, admin, "admin", way_out);
     }
@@ -185,7 +236,17 @@ pub(super) fn one_of<T: Copy>(name: &str, values: &[(&str, T)]) -> Result<T, Str
     })
 }
 
-fn aws(r: &mut Reader, raw: raw::Aws) -> Aws {
+fn aws(r: &mut Reader, raw: raw::Aws, flags: &Overrides, read: &mut Vec<PathBuf>) -> Aws {
+    let picked = r.pick("--aws-auth", flags.aws_auth.as_ref(), raw.auth);
+    let place = picked.as_ref().map_or(Place::Nowhere, |(place, _)| place.clone());
+    let auth = picked.and_then(|(place, value)| {
+        let modes = [
+            ("off", Auth::Off),
+            ("known", Auth::Known),
+            ("strict", Auth::Strict),
+        ];
+        r.at(place, value, |value| one_of(&value, &modes))
+    });
     let account = r.maybe(raw.account, |value| {
         let good = value.len() == 12 && value.bytes().all(|b| b.is_ascii_digit());
         good.then_some(value)
@@ -199,12 +260,23 @@ fn aws(r: &mut Reader, raw: raw::Aws) -> Aws {
         let text = format!("`{value}` is not a region; write one like eu-west-1");
         good.then_some(value).ok_or(text)
     });
+    let account = account.unwrap_or_else(|| DEFAULT_ACCOUNT.to_owned());
+    let given = !raw.keys.is_empty() || raw.keys_file.is_some();
+    let keys = keys::keys(r, raw.keys, raw.keys_file, &account, read);
+    let auth = auth.unwrap_or_default();
+    if auth != Auth::Off && !given {
+        r.refuse(place, "this asks for signatures, but there are no keys to sign with; list them in aws.keys or aws.keys_file");
+    }
     Aws {
+        auth,
+        keys,
         scope: Scope {
-            account: account.unwrap_or_else(|| DEFAULT_ACCOUNT.to_owned()),
+            account,
             region: region.unwrap_or_else(|| DEFAULT_REGION.to_owned()),
         },
         host: r.maybe(raw.host, host_name),
+        purge_guard: raw.purge_guard.is_none_or(|value| value.value),
+        deleted_queue_guard: switch(None, raw.deleted_queue_guard.as_ref()),
     }
 }
 

@@ -224,31 +224,35 @@ impl Seen {
 }
 
 fn queue(r: &mut Reader, seen: &mut Seen, raw: raw::Queue) -> Option<Queue> {
-    let attributes = raw.attributes.into_iter().filter_map(|(key, value)| {
-        let value = r.one(value, |value| attribute(&key, value))?;
-        Some((key, value))
-    });
-    let attributes = attributes.collect();
     let name = r.one(raw.name, |name| {
         names::check_queue_name(&name).map_err(|rule| rule.to_string())?;
-        if name.ends_with(".fifo") {
-            return Err(format!(
-                "`{name}` is the name of a FIFO queue, which is not supported yet"
-            ));
-        }
         seen.first("queue", &name)?;
         Ok(name)
-    })?;
+    });
+    // The attributes of a queue whose name is wrong are checked as those of a standard one.
+    let queue = name.as_deref().unwrap_or_default();
+    let attributes = raw.attributes.into_iter().filter_map(|(key, value)| {
+        let value = r.one(value, |value| attribute(queue, &key, value))?;
+        Some((key, value))
+    });
+    let mut attributes: BTreeMap<String, String> = attributes.collect();
+    if queue.ends_with(".fifo") {
+        // The name says it already.
+        attributes
+            .entry("FifoQueue".to_owned())
+            .or_insert_with(|| "true".to_owned());
+    }
+    let name = name?;
     Some(Queue { name, attributes })
 }
 
 /// The text of an attribute that `CreateQueue` takes.
-fn attribute(key: &str, value: Value) -> Result<String, String> {
+fn attribute(queue: &str, key: &str, value: Value) -> Result<String, String> {
     let text = attribute_text(key, value)?;
-    match check_queue_attribute(key, &text) {
+    match check_queue_attribute(queue, key, &text) {
         Ok(()) => Ok(text),
         Err(CreateQueueError::AttributeName(invalid)) => {
-            let known = settable_attributes();
+            let known = settable_attributes(queue);
             let known: Vec<&str> = known.iter().map(String::as_str).collect();
             let near = nearest(key, &known).map(|near| format!(" Did you mean `{near}`?"));
             Err(format!("{invalid}{}", near.unwrap_or_default()))

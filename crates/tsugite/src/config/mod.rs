@@ -7,6 +7,7 @@ mod build;
 mod circuit;
 mod declared;
 pub mod error;
+mod keys;
 mod raw;
 mod reader;
 pub mod schema;
@@ -23,6 +24,7 @@ pub use declared::{
     Declared, HealthCheck, Instance, Protocol, Queue, Route, Service, ServiceName, Subscription, Topic,
 };
 pub use error::{ConfigError, Place, Problem};
+pub use keys::Key;
 
 /// The commented configuration that lists every key with its default.
 pub const EXAMPLE: &str = include_str!("../../tsugite.example.yaml");
@@ -40,8 +42,10 @@ pub struct Config {
     pub ready_file: Option<PathBuf>,
     /// Doors without authentication may listen on addresses that other machines reach.
     pub insecure: bool,
-    /// Allows `POST /v1/reset` and `POST /v1/clock/advance` on a loopback admin port.
+    /// Allows `POST /v1/reset` on a loopback admin port.
     pub dev: bool,
+    /// Allows `POST /v1/clock/advance`; every port is on loopback then.
+    pub virtual_clock: bool,
     /// Threads of the gateway and of the AWS port.
     pub workers: usize,
     /// How long calls in flight may go on after the stop signal.
@@ -58,6 +62,8 @@ pub struct Config {
     pub declared: Declared,
     /// The circuit breaker of services that declare none of their own.
     pub circuit: Circuit,
+    /// Files beside the configuration that were read for it: a change of one is a change of all.
+    pub read: Vec<PathBuf>,
 }
 
 /// Where each role listens; `None` is a role that is off.
@@ -98,6 +104,26 @@ pub struct Aws {
     pub scope: Scope,
     /// The host (and port) in queue URLs; the request's own host if absent.
     pub host: Option<String>,
+    /// A queue can be purged once a minute, as at AWS.
+    pub purge_guard: bool,
+    /// The name of a deleted queue cannot be used for a minute, as at AWS.
+    pub deleted_queue_guard: bool,
+    /// What is asked of callers.
+    pub auth: Auth,
+    /// The keys that were given out.
+    pub keys: Vec<Key>,
+}
+
+/// What the AWS port asks of its callers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Auth {
+    /// Nothing.
+    #[default]
+    Off,
+    /// A signature by a known key.
+    Known,
+    /// That, and what the policies of queues say.
+    Strict,
 }
 
 /// Settings of the admin door.
@@ -144,6 +170,7 @@ pub struct Overrides {
     pub ready_file: Option<String>,
     pub insecure: Option<bool>,
     pub dev: Option<bool>,
+    pub virtual_clock: Option<bool>,
     pub workers: Option<String>,
     pub drain_timeout: Option<String>,
     pub log_level: Option<String>,
@@ -183,9 +210,11 @@ impl Config {
             ("ready_file", a.ready_file != b.ready_file),
             ("insecure", a.insecure != b.insecure),
             ("dev", a.dev != b.dev),
+            ("virtual_clock", a.virtual_clock != b.virtual_clock),
             ("workers", a.workers != b.workers),
             ("log.format", a.log.format != b.log.format),
-            ("aws", a.aws != b.aws),
+            ("aws.auth", a.aws.auth != b.aws.auth),
+            ("aws", (&a.aws.scope, &a.aws.host) != (&b.aws.scope, &b.aws.host)),
             ("dns.ttl", a.dns.ttl != b.dns.ttl),
         ]
         .into_iter()
@@ -203,12 +232,16 @@ impl Config {
             ready_file: old.ready_file,
             insecure: old.insecure,
             dev: old.dev,
+            virtual_clock: old.virtual_clock,
             workers: old.workers,
             log: Log {
                 level: new.log.level,
                 format: old.log.format,
             },
-            aws: old.aws,
+            aws: Aws {
+                keys: new.aws.keys.clone(),
+                ..old.aws
+            },
             dns: Dns {
                 ttl: old.dns.ttl,
                 max_answers: new.dns.max_answers,

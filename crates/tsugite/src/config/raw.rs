@@ -27,6 +27,7 @@ pub(super) struct Raw {
     pub(super) ready_file: Maybe<String>,
     pub(super) insecure: Maybe<bool>,
     pub(super) dev: Maybe<bool>,
+    pub(super) virtual_clock: Maybe<bool>,
     pub(super) workers: Maybe<u64>,
     pub(super) drain_timeout: Maybe<String>,
     #[serde(deserialize_with = "section")]
@@ -72,7 +73,37 @@ pub(super) struct Aws {
     pub(super) account: Maybe<String>,
     pub(super) region: Maybe<String>,
     pub(super) auth: Maybe<String>,
+    #[serde(deserialize_with = "section")]
+    pub(super) keys: Vec<Key>,
+    pub(super) keys_file: Maybe<String>,
     pub(super) host: Maybe<String>,
+    pub(super) purge_guard: Maybe<bool>,
+    pub(super) deleted_queue_guard: Maybe<bool>,
+}
+
+/// Not printed anywhere: it may hold a secret.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Key {
+    pub(super) id: Text,
+    #[serde(default)]
+    pub(super) secret: Maybe<String>,
+    #[serde(default)]
+    pub(super) secret_env: Maybe<String>,
+    #[serde(default)]
+    pub(super) secret_file: Maybe<String>,
+    #[serde(default)]
+    pub(super) account: Maybe<String>,
+    #[serde(default)]
+    pub(super) user: Maybe<String>,
+}
+
+impl std::fmt::Debug for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Key")
+            .field("id", &self.id.value)
+            .finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -52,6 +52,12 @@ fn top() -> Keys {
             flag("Allows POST /v1/reset while the admin port is on loopback."),
         ),
         (
+            "virtual_clock",
+            flag(
+                "Allows POST /v1/clock/advance; every port must be on loopback. For tests, never for production.",
+            ),
+        ),
+        (
             "workers",
             integer(
                 "Threads of the gateway and of the AWS port; one for each core by default.",
@@ -150,11 +156,60 @@ fn aws() -> Keys {
         ),
         (
             "auth",
-            default(choice("Signatures are not checked yet.", &["off"]), "off"),
+            default(
+                choice(
+                    "What is asked of callers: nothing, a signature by a known key, or that and what queue policies say.",
+                    &["off", "known", "strict"],
+                ),
+                "off",
+            ),
+        ),
+        (
+            "keys",
+            list("Keys that callers sign with.", object("A key.", &["id"], key())),
+        ),
+        (
+            "keys_file",
+            string("File with a list of further keys, read again when it changes."),
         ),
         (
             "host",
             string("Host and port in queue URLs; the request's own Host by default."),
+        ),
+        (
+            "purge_guard",
+            json!({"description": "Refuse a second purge of a queue within 60 seconds, as AWS does.", "type": "boolean", "default": true}),
+        ),
+        (
+            "deleted_queue_guard",
+            json!({
+                "description": "Refuse the name of a deleted queue for 60 seconds, as AWS does.",
+                "type": "boolean", "default": false
+            }),
+        ),
+    ]
+}
+
+fn key() -> Keys {
+    let account = json!({
+        "description": "Account that it speaks for; that of aws.account by default.", "type": "string",
+        "pattern": "^[0-9]{12}$"
+    });
+    vec![
+        ("id", string("Access key id.")),
+        (
+            "secret",
+            string("Secret access key, 16 characters or more; or one of the next two."),
+        ),
+        (
+            "secret_env",
+            string("Environment variable that holds the secret."),
+        ),
+        ("secret_file", string("File that holds the secret.")),
+        ("account", account),
+        (
+            "user",
+            string("Name of the user, or an ARN; the root of the account by default."),
         ),
     ]
 }

@@ -58,7 +58,9 @@ fn the_example_is_the_default() {
 fn example_switched_on() -> String {
     let mut lines: Vec<String> = Vec::new();
     for line in EXAMPLE.lines() {
-        if line.trim_start().starts_with("##") || line.contains("token_file") {
+        if line.trim_start().starts_with("##")
+            || ["token_file", "keys_file"].iter().any(|file| line.contains(file))
+        {
             continue;
         }
         match line.strip_prefix("# ") {
@@ -70,7 +72,16 @@ fn example_switched_on() -> String {
             None => lines.push(line.to_owned()),
         }
     }
-    lines.retain(|line| !["queues: []", "topics: []", "services: []", "routes: []"].contains(&line.as_str()));
+    lines.retain(|line| {
+        ![
+            "  keys: []",
+            "queues: []",
+            "topics: []",
+            "services: []",
+            "routes: []",
+        ]
+        .contains(&line.as_str())
+    });
     lines.join("\n")
 }
 
@@ -220,10 +231,6 @@ fn what_is_not_there_yet_is_refused() {
         "listen:\n  xds: 127.0.0.1:18000\n",
         "t.yaml:2:8: the xDS role is not supported yet; it can only be `off`",
     );
-    refused(
-        "aws:\n  auth: strict\n",
-        "t.yaml:2:9: authentication `strict` on the AWS port is not supported yet; it can only be `off`",
-    );
 }
 
 #[test]
@@ -238,16 +245,16 @@ fn declarations_are_checked() {
     );
     refused(
         "queues:\n  - name: q\n    attributes:\n      VisibiltyTimeout: 30\n",
-        "t.yaml:4:25: Attribute VisibiltyTimeout is unknown. Did you mean `VisibilityTimeout`?",
+        "t.yaml:4:25: Unknown Attribute VisibiltyTimeout. Did you mean `VisibilityTimeout`?",
     );
     refused(
         "queues:\n  - name: q\n    attributes: {VisibilityTimeout: 43201, DelaySeconds: soon}\n",
-        "t.yaml:3:37: Value 43201 for parameter VisibilityTimeout is invalid. Reason: must be between 0 and 43200.\n\
-         t.yaml:3:58: Value soon for parameter DelaySeconds is invalid. Reason: must be a whole number between 0 and 900.",
+        "t.yaml:3:37: Value 43201 for parameter VisibilityTimeout is invalid. Reason: Must be between 0 and 43200.\n\
+         t.yaml:3:58: Value soon for parameter DelaySeconds is invalid. Reason: Must be a whole number between 0 and 900.",
     );
     refused(
-        "queues:\n  - name: q.fifo\n",
-        "t.yaml:2:11: `q.fifo` is the name of a FIFO queue, which is not supported yet",
+        "queues:\n  - name: q\n    attributes: {ContentBasedDeduplication: true}\n",
+        "t.yaml:3:45: Unknown Attribute ContentBasedDeduplication. It is for FIFO queues only.",
     );
     refused(
         "services:\n  - name: s\n    protocol: http2\n",
@@ -326,7 +333,10 @@ fn an_open_address_needs_authentication_or_consent() {
     let open = |yaml: &str| parse(yaml).map(|_| ());
     assert_eq!(open("listen: {gateway: \"0.0.0.0:80\"}\n"), Ok(()));
     for (role, way_out) in [
-        ("aws", "the AWS port does not authenticate its callers yet"),
+        (
+            "aws",
+            "the AWS port does not authenticate its callers (aws.auth is off)",
+        ),
         ("dns", "the DNS port cannot authenticate its callers"),
         (
             "admin",
@@ -365,6 +375,35 @@ fn an_open_address_needs_authentication_or_consent() {
 }
 
 #[test]
+fn a_virtual_clock_stays_on_this_machine() {
+    assert!(parse("virtual_clock: true\n").unwrap().virtual_clock);
+    for (yaml, role) in [
+        (
+            "listen: {gateway: \"0.0.0.0:80\"}\n",
+            "gateway port on 0.0.0.0:80",
+        ),
+        (
+            "insecure: true\nlisten: {dns: \"[::]:53\"}\n",
+            "DNS port on [::]:53",
+        ),
+        ("listen: {admin: off}\n", "only the admin port"),
+    ] {
+        assert!(!parse(yaml).unwrap().virtual_clock);
+        let error = parse(&format!("virtual_clock: true\n{yaml}")).unwrap_err();
+        assert!(
+            error.starts_with("t.yaml:1:16: ") && error.contains(role),
+            "{error}"
+        );
+        let flag = Overrides {
+            virtual_clock: Some(true),
+            ..Overrides::default()
+        };
+        let error = parse_with(yaml, &flag).unwrap_err();
+        assert!(error.starts_with("--virtual-clock: "), "{error}");
+    }
+}
+
+#[test]
 fn keys_that_need_a_restart_are_named() {
     let old = parse("").unwrap();
     let new =
@@ -374,6 +413,102 @@ fn keys_that_need_a_restart_are_named() {
     let merged = old.with_changes_of(&new);
     assert!(old.fixed_differences(&merged).is_empty());
     assert_eq!((merged.log.level, merged.declared), (new.log.level, new.declared));
+}
+
+const KEY: &str = "{id: AKID, secret: wJalrXUtnFEMI-EXAMPLE}";
+
+#[test]
+fn keys_of_the_aws_port() {
+    let yaml = format!(
+        "aws:\n  account: \"123456789012\"\n  auth: known\n  keys:\n    - {KEY}\n    - {{id: B, secret: \
+         0123456789abcdef, account: \"000000000001\", user: bob}}\n"
+    );
+    let aws = parse(&yaml).unwrap().aws;
+    assert_eq!(aws.auth, Auth::Known);
+    let shown: Vec<_> = aws
+        .keys
+        .iter()
+        .map(|key| (key.id.as_str(), key.arn.as_str()))
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            ("AKID", "arn:aws:iam::123456789012:root"),
+            ("B", "arn:aws:iam::000000000001:user/bob")
+        ]
+    );
+    assert!(
+        !format!("{:?}", aws.keys).contains("wJalr"),
+        "secrets do not show"
+    );
+    let open = format!("listen: {{aws: \"0.0.0.0:80\"}}\naws: {{auth: strict, keys: [{KEY}]}}\n");
+    assert!(
+        parse(&open).is_ok(),
+        "a port that asks for signatures may listen anywhere"
+    );
+}
+
+#[test]
+fn bad_keys_are_named() {
+    let bad = |keys: &str, expected: &str| {
+        let error = parse(&format!("aws:\n  keys:\n    - {keys}\n")).unwrap_err();
+        assert!(error.contains(expected), "{keys}: {error}");
+        assert!(!error.contains("wJalr"), "{error}");
+    };
+    bad("{id: A}", "the key `A` has no secret");
+    bad(
+        "{id: A, secret: wJalr}",
+        "the secret must be 16 to 256 visible ASCII characters long",
+    );
+    bad(
+        "{id: a/b, secret: wJalrXUtnFEMI-EXAMPLE}",
+        "`a/b` is not an access key id",
+    );
+    bad(
+        "{id: A, secret: wJalrXUtnFEMI-EXAMPLE, secret_env: X}",
+        "a key has one secret",
+    );
+    bad(
+        "{id: A, secret_env: TSUGITE_NO_SUCH_VARIABLE}",
+        "no variable `TSUGITE_NO_SUCH_VARIABLE`",
+    );
+    bad(
+        "{id: A, secret_file: /nonexistent/s}",
+        "`/nonexistent/s` cannot be read",
+    );
+    bad(&format!("{KEY}\n    - {KEY}"), "the key `AKID` stands here twice");
+    bad(
+        "{id: A, secret: wJalrXUtnFEMI-EXAMPLE, account: \"1\"}",
+        "twelve digits",
+    );
+    bad(
+        "{id: A, secret: wJalrXUtnFEMI-EXAMPLE, user: a b}",
+        "`a b` is not a user name",
+    );
+    bad(
+        "{id: A, secret: wJalrXUtnFEMI-EXAMPLE, user: \"arn:aws:iam::000000000001:user/a\"}",
+        "is of account 000000000001, the key of 000000000000",
+    );
+    refused(
+        "aws:\n  auth: known\n",
+        "t.yaml:2:9: this asks for signatures, but there are no keys to sign with; list them in aws.keys or aws.keys_file",
+    );
+    refused(
+        "aws:\n  auth: knwon\n",
+        "t.yaml:2:9: unknown value `knwon`; did you mean `known`?",
+    );
+}
+
+#[test]
+fn new_keys_count_at_once_and_a_new_mode_after_a_restart() {
+    let old = parse(&format!("aws: {{keys: [{KEY}]}}\n")).unwrap();
+    let new = parse("aws: {auth: known, keys: [{id: B, secret: 0123456789abcdef}]}\n").unwrap();
+    assert_eq!(old.fixed_differences(&new), ["aws.auth"]);
+    let merged = old.with_changes_of(&new);
+    assert_eq!(
+        (merged.aws.auth, merged.aws.keys[0].id.as_str()),
+        (Auth::Off, "B")
+    );
 }
 
 #[test]

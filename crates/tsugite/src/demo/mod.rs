@@ -55,6 +55,7 @@ pub(crate) fn demo(keep: bool) -> Result<(), Failed> {
             listeners,
             store.clone(),
             world,
+            None,
             stopping,
             on_ready,
         ));

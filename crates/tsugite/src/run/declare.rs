@@ -84,6 +84,7 @@ async fn declare_queue<S: Messaging>(
     queue: &config::Queue,
 ) -> Result<(), Undeclared> {
     let command = CreateQueue {
+        tags: Vec::new(),
         queue: QueueKey::new(config.aws.scope.clone(), &queue.name),
         attributes: queue.attributes.clone().into_iter().collect(),
     };

@@ -2,6 +2,7 @@
 //! the time, the configuration and the stop signal, so that the program, tests and the demo run the same function.
 
 mod declare;
+mod keys;
 mod listeners;
 mod ready;
 pub mod reload;
@@ -23,6 +24,7 @@ use crate::admin::{self, Admin, Store};
 use crate::aws::{self, AwsDoor};
 use crate::config::Config;
 use crate::feed::Feed;
+use crate::world::HostClock;
 use crate::{dns, health};
 
 use self::workers::Worker;
@@ -83,12 +85,14 @@ impl std::error::Error for RunError {}
 pub type OnReady = Box<dyn FnOnce(&Addresses) + Send>;
 
 /// Serves all roles until `stop`, applying each new `config` that can be applied. Must run on a Tokio runtime with
-/// I/O and time; the gateway's and the AWS port's threads are its own. At the end the store is closed.
+/// I/O and time; the gateway's and the AWS port's threads are its own. With `movable`, which must be the clock of
+/// `world`, the admin port moves it. At the end the store is closed.
 pub async fn run<S: Store>(
     config: watch::Receiver<Arc<Config>>,
     listeners: Listeners,
     store: S,
     world: World,
+    movable: Option<Arc<HostClock>>,
     stop: watch::Receiver<Stop>,
     on_ready: OnReady,
 ) -> Result<(), RunError> {
@@ -100,7 +104,7 @@ pub async fn run<S: Store>(
     let addresses = listeners
         .addresses()
         .map_err(|error| RunError::Io("a listener has no address", error))?;
-    let program = Program::new(store, world, first.clone(), addresses);
+    let program = Program::new(store, world, movable, first.clone(), addresses);
     let (accept, accepting) = watch::channel(false);
     let mut tasks = JoinSet::new();
     program.spawn_control(&mut tasks).await;
@@ -152,7 +156,13 @@ struct Program<S> {
 }
 
 impl<S: Store> Program<S> {
-    fn new(store: S, world: World, config: Arc<Config>, addresses: Addresses) -> Program<S> {
+    fn new(
+        store: S,
+        world: World,
+        movable: Option<Arc<HostClock>>,
+        config: Arc<Config>,
+        addresses: Addresses,
+    ) -> Program<S> {
         let (applied, in_force) = watch::channel(config.clone());
         let settings = tsugite_gateway::Settings {
             cores: config.workers,
@@ -164,11 +174,14 @@ impl<S: Store> Program<S> {
             scope: config.aws.scope.clone(),
             host: config.aws.host.clone(),
             any_host: config.insecure,
+            auth: keys::mode(config.aws.auth),
+            keys: keys::keys(&config.aws.keys),
         };
         let aws = Arc::new(AwsDoor::new(store.clone(), world.clone(), settings));
         let admin = Admin::new(
             store.clone(),
             world.clone(),
+            movable,
             in_force,
             addresses,
             gateway.clone(),
@@ -279,6 +292,7 @@ impl<S: Store> Program<S> {
             );
         }
         let in_force = Arc::new(old.with_changes_of(&new));
+        self.aws.set_keys(keys::keys(&in_force.aws.keys));
         self.admin.reload(&in_force);
         self.max_answers.send_replace(in_force.dns.max_answers);
         self.applied.send_replace(in_force);

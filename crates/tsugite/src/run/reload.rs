@@ -27,17 +27,20 @@ pub fn watch(source: Source, first: Arc<Config>, level: Level) -> io::Result<wat
     let (send, receive) = watch::channel(first);
     let mut hangup = signals::hangup()?;
     tokio::spawn(async move {
-        let mut seen = source.file.as_deref().map(stamp);
+        let mut files = files_of(&source, &send.borrow());
+        let mut seen = stamps(&files);
         loop {
             tokio::select! {
                 Some(()) = hangup.recv() => {}
-                () = changed(source.file.as_deref(), &mut seen) => {}
+                () = changed(&files, &seen) => {}
             }
             // A change that the signal announced must not be taken for a second one.
-            seen = source.file.as_deref().map(stamp);
+            seen = stamps(&files);
             match Config::load(source.file.as_deref(), &source.overrides) {
                 Ok(config) => {
                     level.set(config.log.level);
+                    files = files_of(&source, &config);
+                    seen = stamps(&files);
                     if send.send(Arc::new(config)).is_err() {
                         return;
                     }
@@ -62,16 +65,29 @@ fn stamp(file: &Path) -> Stamp {
     Some((data.modified().ok()?, data.len()))
 }
 
-/// Completes when the file is there and differs from what was seen.
-async fn changed(file: Option<&Path>, seen: &mut Option<Stamp>) {
-    let Some(file) = file else {
+/// The configuration file and those that it names.
+fn files_of(source: &Source, config: &Config) -> Vec<PathBuf> {
+    source.file.iter().chain(&config.read).cloned().collect()
+}
+
+fn stamps(files: &[PathBuf]) -> Vec<Stamp> {
+    files.iter().map(|file| stamp(file)).collect()
+}
+
+/// Completes when a file is there and differs from what was seen.
+async fn changed(files: &[PathBuf], seen: &[Stamp]) {
+    if files.is_empty() {
         return std::future::pending().await;
-    };
+    }
     loop {
         tokio::time::sleep(LOOK).await;
-        let now = stamp(file);
+        let now = stamps(files);
         // A file that is being replaced may be away for a moment.
-        if now.is_some() && *seen != Some(now) {
+        if now
+            .iter()
+            .zip(seen)
+            .any(|(now, seen)| now.is_some() && now != seen)
+        {
             return;
         }
     }

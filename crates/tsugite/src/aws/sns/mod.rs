@@ -105,6 +105,7 @@ impl<M> Call<'_, M> {
     fn topic(&self, parameter: &str, arn: &str) -> Result<TopicKey, AwsError> {
         let topic = TopicKey::from_arn(parameter, arn).map_err(invalid)?;
         self.in_region(parameter, arn, &topic)?;
+        self.own(arn, &topic.scope.account)?;
         Ok(topic)
     }
 
@@ -112,7 +113,25 @@ impl<M> Call<'_, M> {
     fn subscription(&self, parameter: &str, arn: &str) -> Result<SubscriptionKey, AwsError> {
         let subscription = SubscriptionKey::from_arn(parameter, arn).map_err(invalid)?;
         self.in_region(parameter, arn, &subscription.topic)?;
+        self.own(arn, &subscription.topic.scope.account)?;
         Ok(subscription)
+    }
+
+    /// Refuses what is of another account: topics have no policies that could admit anybody.
+    fn own(&self, arn: &str, account: &str) -> Result<(), AwsError> {
+        if self.context.acts_for(account) {
+            return Ok(());
+        }
+        Err(self.not_authorized(arn))
+    }
+
+    fn not_authorized(&self, arn: &str) -> AwsError {
+        let message = format!(
+            "User: {} is not authorized to perform this action on resource: {}",
+            self.context.caller_arn(),
+            shorten(arn)
+        );
+        AwsError::sender("AuthorizationError", "AuthorizationError", 403, message)
     }
 
     fn in_region(&self, parameter: &str, arn: &str, topic: &TopicKey) -> Result<(), AwsError> {

@@ -27,7 +27,7 @@ pub(super) async fn publish<M: Messaging>(call: Call<'_, M>) -> Result<String, A
     let command = Publish {
         topic,
         id: call.world.uuid(),
-        sender: call.context.scope.account.clone(),
+        sender: call.context.sender().to_owned(),
         message,
         subject: call.form.get("Subject").map(str::to_owned),
         attributes: attributes(call.form)?,

@@ -1,18 +1,26 @@
 //! Subscribe, Unsubscribe, ListSubscriptions, ListSubscriptionsByTopic.
 
 use tsugite_aws::{AwsError, xml};
-use tsugite_broker::{Subscribe, SubscriptionInfo, TopicNotFound};
+use tsugite_broker::{QueueKey, Subscribe, SubscriptionInfo, TopicNotFound};
 use tsugite_engine::Messaging;
 
 use super::{Call, failed, not_found, page, subscribe_refused};
-use crate::aws::sqs::unavailable;
+use crate::aws::sqs::{topic_may_send, unavailable};
 
 pub(super) async fn subscribe<M: Messaging>(call: Call<'_, M>) -> Result<String, AwsError> {
+    let topic = call.topic("TopicArn", call.required("TopicArn")?)?;
+    let endpoint = call.form.get("Endpoint").unwrap_or_default();
+    if let Ok(queue) = QueueKey::from_arn("Endpoint", endpoint) {
+        // Messages would go into it without its owner having a say.
+        if !topic_may_send(call.store, call.context, &topic.arn(), &queue).await? {
+            return Err(call.not_authorized(endpoint));
+        }
+    }
     let command = Subscribe {
-        topic: call.topic("TopicArn", call.required("TopicArn")?)?,
+        topic,
         id: call.world.uuid(),
         protocol: call.required("Protocol")?.to_owned(),
-        endpoint: call.form.get("Endpoint").unwrap_or_default().to_owned(),
+        endpoint: endpoint.to_owned(),
         attributes: call.form.map("Attributes.entry")?,
     };
     let subscribed = call.store.subscribe(command).await;

@@ -17,7 +17,7 @@ pub(super) fn entries<'f, 'a>(fields: &'f Fields<'a>) -> Result<Vec<(&'f str, &'
         return Err(prefixed(
             "EmptyBatchRequest",
             400,
-            "There should be at least one entry in Entries.",
+            "There should be at least one entry in the batch request (Entries).",
         ));
     }
     if entries.len() > limits::BATCH_ENTRIES {
@@ -25,7 +25,7 @@ pub(super) fn entries<'f, 'a>(fields: &'f Fields<'a>) -> Result<Vec<(&'f str, &'
             "TooManyEntriesInBatchRequest",
             400,
             format!(
-                "Entries may hold {} entries, but has {}.",
+                "Maximum number of entries per request are {}. You have sent {}.",
                 limits::BATCH_ENTRIES,
                 entries.len()
             ),
@@ -34,14 +34,15 @@ pub(super) fn entries<'f, 'a>(fields: &'f Fields<'a>) -> Result<Vec<(&'f str, &'
     let mut ids = BTreeSet::new();
     let mut named = Vec::with_capacity(entries.len());
     for entry in entries {
-        let id = entry.required_text("Id")?;
+        let id = entry.text("Id")?.ok_or_else(|| AwsError::missing("Id"))?;
         let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-        if id.len() > ID_CHARS || !id.bytes().all(allowed) {
+        if id.is_empty() || id.len() > ID_CHARS || !id.bytes().all(allowed) {
             return Err(prefixed(
                 "InvalidBatchEntryId",
                 400,
                 format!(
-                    "Id {} must be 1 to {ID_CHARS} letters, digits, hyphens or underscores.",
+                    "A batch entry id can only contain alphanumeric characters, hyphens and underscores. \
+                     It can be at most {ID_CHARS} letters long. The id given is \"{}\".",
                     shorten(id)
                 ),
             ));
@@ -50,7 +51,7 @@ pub(super) fn entries<'f, 'a>(fields: &'f Fields<'a>) -> Result<Vec<(&'f str, &'
             return Err(prefixed(
                 "BatchEntryIdsNotDistinct",
                 400,
-                format!("Id {id} is repeated."),
+                format!("Id {id} repeated."),
             ));
         }
         named.push((id, entry));
@@ -126,6 +127,7 @@ mod tests {
             "BatchEntryIdsNotDistinct",
         );
         check(r#"{"Entries":[{"Id":"a b"}]}"#, "InvalidBatchEntryId");
+        check(r#"{"Entries":[{"Id":""}]}"#, "InvalidBatchEntryId");
         check(
             &format!(r#"{{"Entries":[{{"Id":"{}"}}]}}"#, "x".repeat(81)),
             "InvalidBatchEntryId",

@@ -86,10 +86,10 @@ impl IntoAws for CreateQueueError {
             CreateQueueError::Invalid(e) => e.into_aws(),
             CreateQueueError::AttributeName(e) => e.into_aws(),
             CreateQueueError::AttributeValue(e) => e.into_aws(),
+            CreateQueueError::DeletedRecently(e) => prefixed("QueueDeletedRecently", 400, e.to_string()),
             CreateQueueError::Exists(e) => {
                 AwsError::sender("QueueNameExists", "QueueAlreadyExists", 400, e.to_string())
             }
-            CreateQueueError::Unsupported(e) => AwsError::bad_request("InvalidAttributeValue", e.to_string()),
         }
     }
 }
@@ -101,9 +101,6 @@ impl IntoAws for SetQueueAttributesError {
             SetQueueAttributesError::Invalid(e) => e.into_aws(),
             SetQueueAttributesError::AttributeName(e) => e.into_aws(),
             SetQueueAttributesError::AttributeValue(e) => e.into_aws(),
-            SetQueueAttributesError::Unsupported(e) => {
-                AwsError::bad_request("InvalidAttributeValue", e.to_string())
-            }
         }
     }
 }
@@ -113,6 +110,25 @@ impl IntoAws for QueueAttributesError {
         match self {
             QueueAttributesError::Queue(e) => e.into_aws(),
             QueueAttributesError::AttributeName(e) => e.into_aws(),
+        }
+    }
+}
+
+impl IntoAws for TagError {
+    fn into_aws(self) -> AwsError {
+        match self {
+            TagError::Queue(e) => e.into_aws(),
+            TagError::Invalid(e) => e.into_aws(),
+        }
+    }
+}
+
+impl IntoAws for PermissionError {
+    fn into_aws(self) -> AwsError {
+        match self {
+            PermissionError::Queue(e) => e.into_aws(),
+            PermissionError::Invalid(e) => e.into_aws(),
+            PermissionError::OverCap(e) => AwsError::sender("OverLimit", "OverLimit", 403, e.to_string()),
         }
     }
 }
@@ -132,6 +148,7 @@ impl IntoAws for SendError {
             SendError::Queue(e) => e.into_aws(),
             SendError::Invalid(e) => e.into_aws(),
             SendError::TooLong(e) => prefixed("BatchRequestTooLong", 400, e.to_string()),
+            SendError::Missing(e) => AwsError::missing(e.name),
         }
     }
 }
@@ -162,6 +179,15 @@ impl IntoAws for DeleteError {
         match self {
             DeleteError::Queue(e) => e.into_aws(),
             DeleteError::Invalid(e) => e.into_aws(),
+        }
+    }
+}
+
+impl IntoAws for DeleteEntryError {
+    fn into_aws(self) -> AwsError {
+        match self {
+            DeleteEntryError::Handle(e) => e.into_aws(),
+            DeleteEntryError::Invalid(e) => e.into_aws(),
         }
     }
 }

@@ -1,12 +1,17 @@
-//! SQS over awsJson1_0: which operation a request names, and what every operation has at hand.
+//! SQS: which operation a request names, and what every operation has at hand. Endpoints take and give JSON;
+//! [`query`] carries the older protocol over to it.
 
+mod access;
 mod acknowledge;
 mod attributes;
 mod batch;
 mod errors;
+mod permissions;
+pub(super) mod query;
 mod queues;
 mod receive;
 mod send;
+mod tags;
 mod url;
 
 use tokio::sync::watch;
@@ -19,6 +24,7 @@ use errors::IntoAws as _;
 
 use super::connection::Peer;
 
+pub(super) use access::{Policies, topic_may_send};
 pub(super) use errors::unavailable;
 pub(super) use url::is_queue_path;
 
@@ -27,15 +33,9 @@ pub(super) const NAMESPACE: &str = "http://queue.amazonaws.com/doc/2012-11-05/";
 
 /// Actions that SQS has and Tsugite does not have yet.
 pub(super) const UNSUPPORTED: &[&str] = &[
-    "AddPermission",
     "CancelMessageMoveTask",
-    "ListDeadLetterSourceQueues",
     "ListMessageMoveTasks",
-    "ListQueueTags",
-    "RemovePermission",
     "StartMessageMoveTask",
-    "TagQueue",
-    "UntagQueue",
 ];
 
 /// One request to SQS.
@@ -48,6 +48,8 @@ pub(super) struct Call<'a, M> {
     pub context: &'a Context,
     /// Turns true when the server stops: long polls end.
     pub stop: &'a watch::Receiver<bool>,
+    /// Policies of queues that were parsed already.
+    pub policies: &'a access::Policies,
     /// Who waits for the answer.
     pub peer: &'a Peer,
     /// The parameters.
@@ -56,6 +58,7 @@ pub(super) struct Call<'a, M> {
 
 /// Answers one request with the JSON body of its output.
 pub(super) async fn handle<M: Messaging>(action: &str, call: Call<'_, M>) -> Result<Vec<u8>, AwsError> {
+    access::check(action, &call).await?;
     match action {
         "SendMessage" => send::message(call).await,
         "SendMessageBatch" => send::batch(call).await,
@@ -69,6 +72,12 @@ pub(super) async fn handle<M: Messaging>(action: &str, call: Call<'_, M>) -> Res
         "PurgeQueue" => queues::purge(call).await,
         "GetQueueUrl" => queues::get_url(call).await,
         "ListQueues" => queues::list(call).await,
+        "ListDeadLetterSourceQueues" => queues::dead_letter_sources(call).await,
+        "TagQueue" => tags::tag(call).await,
+        "UntagQueue" => tags::untag(call).await,
+        "ListQueueTags" => tags::list(call).await,
+        "AddPermission" => permissions::add(call).await,
+        "RemovePermission" => permissions::remove(call).await,
         "GetQueueAttributes" => attributes::get(call).await,
         "SetQueueAttributes" => attributes::set(call).await,
         known if UNSUPPORTED.contains(&known) => Err(errors::unsupported(format!(
@@ -76,13 +85,6 @@ pub(super) async fn handle<M: Messaging>(action: &str, call: Call<'_, M>) -> Res
         ))),
         unknown => Err(AwsError::unknown_operation(unknown)),
     }
-}
-
-/// The answer to SQS requests in the older of its two protocols.
-pub(super) fn no_query_protocol(action: &str) -> AwsError {
-    errors::unsupported(format!(
-        "{action}: SQS is not served over the Query protocol yet, only over AWS JSON. Use an SDK newer than 2023."
-    ))
 }
 
 impl<M: Messaging> Call<'_, M> {

@@ -7,10 +7,10 @@ use tsugite_aws::error::shorten;
 use tsugite_aws::{AwsError, JsonWriter};
 use tsugite_base::Invalid;
 use tsugite_base::invalid::in_range;
-use tsugite_broker::{CreateQueue, ListQueues, QueueKey};
+use tsugite_broker::{CreateQueue, DeadLetterSources, ListQueues, QueueKey, QueueNames};
 use tsugite_engine::Messaging;
 
-use super::errors::{self, IntoAws as _, unsupported};
+use super::errors::{self, IntoAws as _};
 use super::{Call, url};
 
 /// Names on one page of ListQueues, with or without MaxResults.
@@ -19,17 +19,15 @@ const PAGE: i64 = 1000;
 pub(super) async fn create<M: Messaging>(call: Call<'_, M>) -> Result<Vec<u8>, AwsError> {
     let name = call.fields.required_text("QueueName")?;
     // The shape says `tags`; the first SDKs of the JSON protocol said `Tags`.
-    for member in ["tags", "Tags"] {
-        if !call.fields.text_map(member)?.is_empty() {
-            return Err(unsupported("Tags on queues are not supported yet."));
-        }
-    }
+    let mut tags = super::tags::given(&call.fields, "tags")?;
+    tags.extend(super::tags::given(&call.fields, "Tags")?);
     let queue = QueueKey::new(call.context.scope.clone(), name);
     let attributes = super::attributes::given(&call.fields)?;
     call.store
         .create_queue(CreateQueue {
             queue: queue.clone(),
             attributes,
+            tags,
         })
         .await
         .map_err(|error| error.into_aws())?;
@@ -67,12 +65,7 @@ pub(super) async fn get_url<M: Messaging>(call: Call<'_, M>) -> Result<Vec<u8>, 
 }
 
 pub(super) async fn list<M: Messaging>(call: Call<'_, M>) -> Result<Vec<u8>, AwsError> {
-    let max = call.fields.int("MaxResults")?;
-    let limit = in_range("MaxResults", max.unwrap_or(PAGE), 1..=PAGE)?;
-    let after = match call.fields.text("NextToken")? {
-        None | Some("") => None,
-        Some(token) => Some(name_of_token(token)?),
-    };
+    let (paged, after, limit) = page(&call)?;
     let page = call
         .store
         .list_queues(ListQueues {
@@ -83,15 +76,41 @@ pub(super) async fn list<M: Messaging>(call: Call<'_, M>) -> Result<Vec<u8>, Aws
                 .unwrap_or_default()
                 .to_owned(),
             after,
-            limit: usize::try_from(limit).unwrap_or(usize::MAX),
+            limit,
         })
         .await
         .map_err(|error| errors::unavailable(&error))?;
+    Ok(urls(&call, "QueueUrls", page, paged))
+}
+
+pub(super) async fn dead_letter_sources<M: Messaging>(call: Call<'_, M>) -> Result<Vec<u8>, AwsError> {
+    let queue = call.queue()?;
+    let (paged, after, limit) = call.after_queue(&queue, page(&call)).await?;
+    let query = DeadLetterSources { queue, after, limit };
+    let page = call.store.dead_letter_sources(query).await;
+    let page = page.map_err(|error| error.into_aws())?;
+    // The member is there even with nothing in it: the model says that it is required.
+    Ok(urls(&call, "queueUrls", page, paged))
+}
+
+/// Whether pages were asked for, the name after which this one begins, and how many it may have.
+fn page<M>(call: &Call<'_, M>) -> Result<(bool, Option<String>, usize), AwsError> {
+    let max = call.fields.int("MaxResults")?;
+    let limit = in_range("MaxResults", max.unwrap_or(PAGE), 1..=PAGE)?;
+    let after = match call.fields.text("NextToken")? {
+        None | Some("") => None,
+        Some(token) => Some(name_of_token(token)?),
+    };
+    Ok((max.is_some(), after, usize::try_from(limit).unwrap_or(usize::MAX)))
+}
+
+/// One page of URLs of queues of the caller's account; a token only for those who asked for pages.
+fn urls<M>(call: &Call<'_, M>, member: &str, page: QueueNames, paged: bool) -> Vec<u8> {
     let mut out = Vec::new();
     let mut json = JsonWriter::new(&mut out);
     json.begin();
-    if !page.names.is_empty() {
-        json.member("QueueUrls");
+    if !page.names.is_empty() || member == "queueUrls" {
+        json.member(member);
         json.begin_list();
         let mut queue = QueueKey::new(call.context.scope.clone(), "");
         for name in page.names {
@@ -100,11 +119,11 @@ pub(super) async fn list<M: Messaging>(call: Call<'_, M>) -> Result<Vec<u8>, Aws
         }
         json.end_list();
     }
-    if let (Some(_), Some(next)) = (max, page.next) {
+    if let (true, Some(next)) = (paged, page.next) {
         json.text("NextToken", &URL_SAFE_NO_PAD.encode(next));
     }
     json.end();
-    Ok(out)
+    out
 }
 
 /// A token is the last name of the page before, made opaque.

@@ -9,7 +9,7 @@ use tsugite_broker::{AttributeValue, Content, Message, MessageAttribute, Receive
 use tsugite_engine::Messaging;
 
 use super::Call;
-use super::errors::{IntoAws as _, invalid_parameter};
+use super::errors::IntoAws as _;
 use super::send::{covered, md5_of};
 
 /// System attributes of a message.
@@ -53,16 +53,12 @@ const QUEUE_ATTRIBUTES: &[&str] = &[
 pub(super) async fn receive<M: Messaging>(call: Call<'_, M>) -> Result<Vec<u8>, AwsError> {
     let queue = call.queue()?;
     let filter = call.after_queue(&queue, Filter::of(&call)).await?;
-    if call.fields.text("ReceiveRequestAttemptId")?.is_some() {
-        let error =
-            invalid_parameter("ReceiveRequestAttemptId applies to FIFO queues, which are not supported yet.");
-        return call.after_queue(&queue, Err(error)).await;
-    }
     let command = Receive {
         queue,
         max: call.fields.int("MaxNumberOfMessages")?,
         visibility: call.fields.int("VisibilityTimeout")?,
         wait: call.fields.int("WaitTimeSeconds")?,
+        attempt: call.fields.text("ReceiveRequestAttemptId")?.map(str::to_owned),
     };
     let mut stop = call.stop.clone();
     let messages = tokio::select! {
@@ -94,7 +90,7 @@ impl<'f> Filter<'f> {
         if let Some(unknown) = unknown {
             return Err(AwsError::bad_request(
                 "InvalidAttributeName",
-                format!("Unknown attribute {}.", shorten(unknown)),
+                format!("Unknown Attribute {}.", shorten(unknown)),
             ));
         }
         system.extend(old);
@@ -114,9 +110,8 @@ impl<'f> Filter<'f> {
         self.attributes.iter().any(|wanted| match *wanted {
             "All" | ".*" | "*" => true,
             wanted => match wanted.strip_suffix(".*") {
-                Some(prefix) => name
-                    .strip_prefix(prefix)
-                    .is_some_and(|rest| rest.starts_with('.')),
+                // The dot is part of the pattern's spelling, not of the prefix.
+                Some(prefix) => name.starts_with(prefix),
                 None => wanted == name,
             },
         })
@@ -174,6 +169,9 @@ fn write_system_attributes(json: &mut JsonWriter<'_>, message: &Message, filter:
         ),
         ("AWSTraceHeader", message.trace_header.clone()),
         ("DeadLetterQueueSourceArn", message.dead_letter_source.clone()),
+        ("MessageGroupId", message.group.clone()),
+        ("MessageDeduplicationId", message.deduplication.clone()),
+        ("SequenceNumber", message.sequence.map(|n| n.to_string())),
     ];
     let mut open = false;
     for (name, value) in values {
@@ -253,8 +251,9 @@ mod tests {
             ("*", "x", true),
             (".*", "x", true),
             ("foo.*", "foo.bar", true),
-            ("foo.*", "foo", false),
-            ("foo.*", "foobar", false),
+            ("foo.*", "foo", true),
+            ("foo.*", "foobar", true),
+            ("foo.*", "fo", false),
         ] {
             assert_eq!(wants(wanted, name), expected, "{wanted} {name}");
         }

@@ -4,8 +4,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use tsugite_aws::error::shorten;
 use tsugite_aws::{AwsError, Fields, JsonWriter, checksum};
-use tsugite_base::{Invalid, Uuid};
-use tsugite_broker::{AttributeValue, MessageAttribute, SendEntry, SendMessages};
+use tsugite_base::Invalid;
+use tsugite_broker::{Accepted, AttributeValue, MessageAttribute, SendEntry, SendMessages};
 use tsugite_engine::Messaging;
 
 use super::errors::{IntoAws as _, invalid_parameter, unsupported};
@@ -28,19 +28,19 @@ pub(super) async fn message<M: Messaging>(call: Call<'_, M>) -> Result<Vec<u8>, 
         .store
         .send(SendMessages {
             queue,
-            sender: call.context.scope.account.clone(),
+            sender: call.context.sender().to_owned(),
             entries: vec![entry],
         })
         .await
         .map_err(|error| error.into_aws())?;
-    let id = match reply.results.into_iter().next() {
+    let accepted = match reply.results.into_iter().next() {
         Some(result) => result.map_err(|error| error.into_aws())?,
         None => return Err(AwsError::unavailable("The store gave no result for the message.")),
     };
     let mut out = Vec::with_capacity(192);
     let mut json = JsonWriter::new(&mut out);
     json.begin();
-    receipt.write(&mut json, id);
+    receipt.write(&mut json, accepted);
     json.end();
     Ok(out)
 }
@@ -61,7 +61,17 @@ pub(super) async fn batch<M: Messaging>(call: Call<'_, M>) -> Result<Vec<u8>, Aw
             Err(error) => outcomes.push((id, Err(error))),
         }
     }
-    let sender = call.context.scope.account.clone();
+    let sender = call.context.sender().to_owned();
+    // As a batch of several, and unlike a single send: the batch is too long, not its one message.
+    let bytes = sent.first().map_or(0, |entry| {
+        tsugite_broker::message::message_size(&entry.body, &entry.attributes)
+    });
+    let limit = tsugite_base::limits::MESSAGE_BYTES;
+    if outcomes.len() == 1 && bytes > limit {
+        let too_long = tsugite_broker::BatchTooLong { bytes, limit };
+        let error = tsugite_broker::SendError::TooLong(too_long).into_aws();
+        return call.after_queue(&queue, Err(error)).await;
+    }
     let stored = if sent.is_empty() {
         call.store.queue(queue).await.map_err(|error| error.into_aws())?;
         Vec::new()
@@ -82,27 +92,31 @@ pub(super) async fn batch<M: Messaging>(call: Call<'_, M>) -> Result<Vec<u8>, Aw
         .into_iter()
         .map(|(id, outcome)| {
             let result = outcome.and_then(|receipt| match stored.next() {
-                Some(Ok(message)) => Ok((message, receipt)),
+                Some(Ok(accepted)) => Ok((accepted, receipt)),
                 Some(Err(error)) => Err(error.into_aws()),
                 None => Err(AwsError::unavailable("The store gave no result for the message.")),
             });
             (id, result)
         })
         .collect();
-    Ok(batch::answer(&results, |json, (message, receipt)| {
-        receipt.write(json, *message);
+    Ok(batch::answer(&results, |json, (accepted, receipt)| {
+        receipt.write(json, *accepted);
     }))
 }
 
 impl Receipt {
-    fn write(&self, json: &mut JsonWriter<'_>, id: Uuid) {
-        json.text("MessageId", std::str::from_utf8(&id.text()).unwrap_or_default());
+    fn write(&self, json: &mut JsonWriter<'_>, accepted: Accepted) {
+        let id = accepted.id.text();
+        json.text("MessageId", std::str::from_utf8(&id).unwrap_or_default());
         json.text("MD5OfMessageBody", &self.body);
         if let Some(md5) = &self.attributes {
             json.text("MD5OfMessageAttributes", md5);
         }
         if let Some(md5) = &self.system_attributes {
             json.text("MD5OfMessageSystemAttributes", md5);
+        }
+        if let Some(sequence) = accepted.sequence {
+            json.text("SequenceNumber", &sequence.to_string());
         }
     }
 }

@@ -1,17 +1,21 @@
 //! A queue's attributes: parsed from what clients write, kept as meant, listed as AWS lists them.
 
+mod codec;
+mod fifo;
+pub(crate) mod policy;
+mod redrive;
+
 use std::ops::RangeInclusive;
 
 use serde_json::Value;
-use tsugite_base::codec::{Get, Malformed, Put};
 use tsugite_base::invalid::in_range;
-use tsugite_base::names::Scope;
 use tsugite_base::{Invalid, limits};
 
-use crate::error::{
-    AttributeNameInvalid, AttributeValueInvalid, CreateQueueError, SetQueueAttributesError, Unsupported,
-};
-use crate::keys::QueueKey;
+use crate::error::{AttributeNameInvalid, AttributeValueInvalid, CreateQueueError, SetQueueAttributesError};
+
+pub(crate) use codec::{get_queue, get_scope, put_queue, put_scope};
+pub use fifo::{DeduplicationScope, Fifo, ThroughputLimit};
+pub use redrive::{RedriveAllowPolicy, RedrivePermission, RedrivePolicy};
 
 /// The settable part of a queue's attributes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,48 +36,14 @@ pub struct QueueSettings {
     pub redrive: Option<RedrivePolicy>,
     /// `RedriveAllowPolicy`.
     pub redrive_allow: Option<RedriveAllowPolicy>,
-}
-
-/// Where messages go that were received too often.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RedrivePolicy {
-    /// The JSON as it was given.
-    pub text: String,
-    /// The dead-letter queue.
-    pub target: QueueKey,
-    /// Receives after which the next one moves the message: 1-1,000.
-    pub max_receives: u32,
-}
-
-/// Which queues may send their dead letters here.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RedriveAllowPolicy {
-    /// The JSON as it was given.
-    pub text: String,
-    /// What it says.
-    pub permission: RedrivePermission,
-}
-
-/// The meaning of a [`RedriveAllowPolicy`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RedrivePermission {
-    /// `allowAll`.
-    All,
-    /// `denyAll`.
-    Nobody,
-    /// `byQueue`.
-    Queues(Vec<QueueKey>),
-}
-
-impl RedrivePermission {
-    /// Whether `source` may send its dead letters here.
-    pub fn allows(&self, source: &QueueKey) -> bool {
-        match self {
-            RedrivePermission::All => true,
-            RedrivePermission::Nobody => false,
-            RedrivePermission::Queues(queues) => queues.contains(source),
-        }
-    }
+    /// `Policy`, the text as it was given.
+    pub policy: Option<String>,
+    /// `KmsMasterKeyId`: kept like `SqsManagedSseEnabled`, and excludes it.
+    pub kms_key: Option<String>,
+    /// `KmsDataKeyReusePeriodSeconds`, if it is not the default of 300.
+    pub kms_reuse: Option<u32>,
+    /// Present on FIFO queues.
+    pub fifo: Option<Fifo>,
 }
 
 impl Default for QueueSettings {
@@ -87,6 +57,10 @@ impl Default for QueueSettings {
             managed_sse: true,
             redrive: None,
             redrive_allow: None,
+            policy: None,
+            kms_key: None,
+            kms_reuse: None,
+            fifo: None,
         }
     }
 }
@@ -96,7 +70,8 @@ impl Default for QueueSettings {
 pub(crate) enum SettingError {
     Name(AttributeNameInvalid),
     Value(AttributeValueInvalid),
-    Unsupported(Unsupported),
+    /// A redrive policy, whose faults are those of a parameter at AWS.
+    Redrive(Invalid),
 }
 
 impl From<SettingError> for CreateQueueError {
@@ -104,7 +79,7 @@ impl From<SettingError> for CreateQueueError {
         match e {
             SettingError::Name(e) => e.into(),
             SettingError::Value(e) => e.into(),
-            SettingError::Unsupported(e) => e.into(),
+            SettingError::Redrive(e) => e.into(),
         }
     }
 }
@@ -114,7 +89,7 @@ impl From<SettingError> for SetQueueAttributesError {
         match e {
             SettingError::Name(e) => e.into(),
             SettingError::Value(e) => e.into(),
-            SettingError::Unsupported(e) => e.into(),
+            SettingError::Redrive(e) => e.into(),
         }
     }
 }
@@ -134,7 +109,7 @@ const READ_ONLY: [&str; 6] = [
     "ApproximateNumberOfMessagesDelayed",
 ];
 
-/// Settable attributes that a standard queue may lack and then does not list.
+/// Settable attributes that a queue may lack and then does not list.
 const OPTIONAL: [&str; 5] = [
     "RedrivePolicy",
     "RedriveAllowPolicy",
@@ -143,14 +118,34 @@ const OPTIONAL: [&str; 5] = [
     "KmsDataKeyReusePeriodSeconds",
 ];
 
-const FIFO_ONLY: [&str; 4] = [
-    "FifoQueue",
-    "ContentBasedDeduplication",
-    "DeduplicationScope",
-    "FifoThroughputLimit",
-];
-
 impl QueueSettings {
+    /// What a new queue has of which nothing is stated.
+    pub(crate) fn new(fifo: bool) -> QueueSettings {
+        QueueSettings {
+            fifo: fifo.then(Fifo::default),
+            ..QueueSettings::default()
+        }
+    }
+
+    /// Takes over attributes as a client states them, and checks what holds between them.
+    pub(crate) fn set_all(&mut self, stated: &[(String, String)]) -> Result<(), SettingError> {
+        for (name, value) in stated {
+            self.set(name, value)?;
+        }
+        let states =
+            |name: &str, counts: fn(&str) -> bool| stated.iter().any(|(n, v)| n == name && counts(v));
+        if states("KmsMasterKeyId", |key| !key.is_empty())
+            && states("SqsManagedSseEnabled", |v| v.eq_ignore_ascii_case("true"))
+        {
+            return Err(SettingError::Name(AttributeNameInvalid {
+                name: "KmsMasterKeyId".into(),
+                reason: "You can use one type of server-side encryption (SSE) at one time. You can either enable \
+                         KMS SSE or SQS SSE.",
+            }));
+        }
+        Ok(self.fifo.map_or(Ok(()), Fifo::check)?)
+    }
+
     /// Takes over one attribute as a client states it.
     pub(crate) fn set(&mut self, name: &str, value: &str) -> Result<(), SettingError> {
         match name {
@@ -161,21 +156,36 @@ impl QueueSettings {
             "MessageRetentionPeriod" => self.retention = number(name, value, 60..=1_209_600)?,
             "ReceiveMessageWaitTimeSeconds" => self.wait = number(name, value, 0..=limits::WAIT_SECONDS)?,
             "VisibilityTimeout" => self.visibility = number(name, value, 0..=limits::VISIBILITY_SECONDS)?,
-            "SqsManagedSseEnabled" => self.managed_sse = boolean(name, value)?,
-            "RedrivePolicy" => self.redrive = RedrivePolicy::parse(value)?,
+            "RedrivePolicy" => self.redrive = RedrivePolicy::parse(value).map_err(SettingError::Redrive)?,
             "RedriveAllowPolicy" => self.redrive_allow = RedriveAllowPolicy::parse(value)?,
-            // The values that mean "none" are true here; any other would be a promise that is not kept.
-            "Policy" | "KmsMasterKeyId" if value.is_empty() => {}
-            "KmsDataKeyReusePeriodSeconds" if value == "300" => {}
-            "Policy" | "KmsMasterKeyId" | "KmsDataKeyReusePeriodSeconds" => {
-                return Err(SettingError::Unsupported(Unsupported { what: name.into() }));
+            "Policy" => self.policy = policy::parse(value)?,
+            "SqsManagedSseEnabled" => {
+                self.managed_sse = boolean(name, value)?;
+                if self.managed_sse {
+                    (self.kms_key, self.kms_reuse) = (None, None);
+                }
             }
-            _ => return Err(SettingError::Name(refuse_name(name, true))),
+            "KmsMasterKeyId" => {
+                if value.chars().count() > limits::KMS_KEY_CHARS {
+                    let rule = format!("must be at most {} characters long", limits::KMS_KEY_CHARS);
+                    return Err(Invalid::new(name, value, rule).into());
+                }
+                self.kms_key = (!value.is_empty()).then(|| value.to_owned());
+                self.managed_sse &= self.kms_key.is_none();
+            }
+            "KmsDataKeyReusePeriodSeconds" => {
+                let seconds = number(name, value, 60..=86_400)?;
+                self.kms_reuse = (seconds != 300).then_some(seconds);
+            }
+            _ => match &mut self.fifo {
+                Some(fifo) if fifo::NAMES.contains(&name) => fifo.set(name, value)?,
+                _ => return Err(SettingError::Name(refuse_name(name, true))),
+            },
         }
         Ok(())
     }
 
-    /// The settable attributes, as AWS spells them; policies only if set.
+    /// The settable attributes, as AWS spells them; policies and keys only if set.
     pub(crate) fn list(&self) -> Vec<(String, String)> {
         let mut list = vec![
             ("DelaySeconds".into(), self.delay.to_string()),
@@ -185,13 +195,24 @@ impl QueueSettings {
             ("VisibilityTimeout".into(), self.visibility.to_string()),
             ("SqsManagedSseEnabled".into(), self.managed_sse.to_string()),
         ];
-        let policies = [
-            ("RedrivePolicy", self.redrive.as_ref().map(|p| &p.text)),
-            ("RedriveAllowPolicy", self.redrive_allow.as_ref().map(|p| &p.text)),
+        let texts = [
+            ("RedrivePolicy", self.redrive.as_ref().map(|p| p.text.clone())),
+            (
+                "RedriveAllowPolicy",
+                self.redrive_allow.as_ref().map(|p| p.text.clone()),
+            ),
+            ("Policy", self.policy.clone()),
+            ("KmsMasterKeyId", self.kms_key.clone()),
+            (
+                "KmsDataKeyReusePeriodSeconds",
+                self.kms_reuse.map(|n| n.to_string()),
+            ),
         ];
-        for (name, text) in policies {
-            list.extend(text.map(|text| (name.into(), text.clone())));
+        for (name, text) in texts {
+            list.extend(text.map(|text| (name.into(), text)));
         }
+        let fifo = self.fifo.map(Fifo::list).into_iter().flatten();
+        list.extend(fifo.map(|(name, value)| (name.to_owned(), value)));
         list
     }
 
@@ -209,102 +230,41 @@ impl QueueSettings {
 
     /// Equality but for the spelling of the JSON texts.
     fn means(&self, other: &QueueSettings) -> bool {
-        let plain = |s: &QueueSettings| {
-            (
-                s.delay,
-                s.max_size,
-                s.retention,
-                s.wait,
-                s.visibility,
-                s.managed_sse,
-            )
+        let plain = |s: &QueueSettings| QueueSettings {
+            redrive: None,
+            redrive_allow: None,
+            policy: None,
+            ..s.clone()
         };
-        let redrive = |s: &QueueSettings| s.redrive.as_ref().map(|p| (p.target.clone(), p.max_receives));
+        let redrive = match (&self.redrive, &other.redrive) {
+            (Some(one), Some(other)) => one.means(other),
+            (one, other) => one == other,
+        };
         let allow = |s: &QueueSettings| s.redrive_allow.as_ref().map(|p| p.permission.clone());
-        plain(self) == plain(other) && redrive(self) == redrive(other) && allow(self) == allow(other)
-    }
-
-    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
-        for n in [
-            self.delay,
-            self.max_size,
-            self.retention,
-            self.wait,
-            self.visibility,
-        ] {
-            out.put_u32(n);
-        }
-        out.put_u8(u8::from(self.managed_sse));
-        out.put_option(self.redrive.as_ref(), |out, p| {
-            out.put_str(&p.text);
-            put_queue(out, &p.target);
-            out.put_u32(p.max_receives);
-        });
-        out.put_option(self.redrive_allow.as_ref(), |out, p| {
-            out.put_str(&p.text);
-            match &p.permission {
-                RedrivePermission::All => out.put_u8(0),
-                RedrivePermission::Nobody => out.put_u8(1),
-                RedrivePermission::Queues(queues) => {
-                    out.put_u8(2);
-                    out.put_u16(queues.len() as u16);
-                    queues.iter().for_each(|q| put_queue(out, q));
-                }
-            }
-        });
-    }
-
-    pub(crate) fn decode(get: &mut Get<'_>) -> Result<QueueSettings, Malformed> {
-        const WHAT: &str = "queue settings";
-        Ok(QueueSettings {
-            delay: get.u32(WHAT)?,
-            max_size: get.u32(WHAT)?,
-            retention: get.u32(WHAT)?,
-            wait: get.u32(WHAT)?,
-            visibility: get.u32(WHAT)?,
-            managed_sse: get.u8(WHAT)? != 0,
-            redrive: get.option(WHAT, |get| {
-                Ok(RedrivePolicy {
-                    text: get.str(WHAT)?.to_owned(),
-                    target: get_queue(get)?,
-                    max_receives: get.u32(WHAT)?,
-                })
-            })?,
-            redrive_allow: get.option(WHAT, |get| {
-                let text = get.str(WHAT)?.to_owned();
-                let permission = match get.u8(WHAT)? {
-                    0 => RedrivePermission::All,
-                    1 => RedrivePermission::Nobody,
-                    2 => {
-                        let n = get.u16(WHAT)?;
-                        RedrivePermission::Queues((0..n).map(|_| get_queue(get)).collect::<Result<_, _>>()?)
-                    }
-                    _ => return Err(Malformed { what: WHAT }),
-                };
-                Ok(RedriveAllowPolicy { text, permission })
-            })?,
-        })
+        let policy = policy::same(self.policy.as_deref(), other.policy.as_deref());
+        plain(self) == plain(other) && redrive && allow(self) == allow(other) && policy
     }
 }
 
-/// Whether `CreateQueue` takes this attribute with this value, as far as that can be told without the other queues.
-pub fn check_queue_attribute(name: &str, value: &str) -> Result<(), CreateQueueError> {
-    Ok(QueueSettings::default().set(name, value)?)
+/// Whether a queue of that name takes this attribute with this value, as far as that can be told without the other
+/// queues and attributes.
+pub fn check_queue_attribute(queue: &str, name: &str, value: &str) -> Result<(), CreateQueueError> {
+    Ok(QueueSettings::new(queue.ends_with(".fifo")).set(name, value)?)
 }
 
-/// The names of the attributes that a standard queue can be given.
-pub fn settable_attributes() -> Vec<String> {
-    let listed = QueueSettings::default().list().into_iter().map(|(name, _)| name);
+/// The names of the attributes that a queue of that name can be given.
+pub fn settable_attributes(queue: &str) -> Vec<String> {
+    let listed = QueueSettings::new(queue.ends_with(".fifo")).list().into_iter();
+    let listed = listed.map(|(name, _)| name);
     listed.chain(OPTIONAL.map(str::to_owned)).collect()
 }
 
 /// Checks a name of `GetQueueAttributes`.
-pub(crate) fn check_listed_name(name: &str) -> Result<(), AttributeNameInvalid> {
-    let settable = QueueSettings::default().list();
+pub(crate) fn check_listed_name(settings: &QueueSettings, name: &str) -> Result<(), AttributeNameInvalid> {
     if name == "All"
         || READ_ONLY.contains(&name)
         || OPTIONAL.contains(&name)
-        || settable.iter().any(|(n, _)| n == name)
+        || settings.list().iter().any(|(n, _)| n == name)
     {
         return Ok(());
     }
@@ -313,11 +273,11 @@ pub(crate) fn check_listed_name(name: &str) -> Result<(), AttributeNameInvalid> 
 
 fn refuse_name(name: &str, setting: bool) -> AttributeNameInvalid {
     let reason = if setting && READ_ONLY.contains(&name) {
-        "is read-only"
-    } else if FIFO_ONLY.contains(&name) {
-        "is for FIFO queues only"
+        "It is read-only."
+    } else if fifo::NAMES.contains(&name) {
+        "It is for FIFO queues only."
     } else {
-        "is unknown"
+        ""
     };
     AttributeNameInvalid {
         name: name.into(),
@@ -353,113 +313,11 @@ fn object(name: &str, text: &str) -> Result<serde_json::Map<String, Value>, Inva
     }
 }
 
-impl RedrivePolicy {
-    /// The policy, or `None` for an empty text.
-    fn parse(text: &str) -> Result<Option<RedrivePolicy>, Invalid> {
-        const NAME: &str = "RedrivePolicy";
-        if text.is_empty() {
-            return Ok(None);
-        }
-        let map = object(NAME, text)?;
-        if let Some(unknown) = map
-            .keys()
-            .find(|k| !["deadLetterTargetArn", "maxReceiveCount"].contains(&k.as_str()))
-        {
-            return Err(Invalid::new(
-                NAME,
-                unknown,
-                "knows only deadLetterTargetArn and maxReceiveCount",
-            ));
-        }
-        let target = match map.get("deadLetterTargetArn") {
-            Some(Value::String(arn)) => QueueKey::from_arn("RedrivePolicy.deadLetterTargetArn", arn)?,
-            _ => {
-                return Err(Invalid::new(
-                    NAME,
-                    text,
-                    "must have a text member deadLetterTargetArn",
-                ));
-            }
-        };
-        let count = match map.get("maxReceiveCount") {
-            Some(Value::Number(n)) => n.to_string(),
-            Some(Value::String(n)) => n.clone(),
-            _ => return Err(Invalid::new(NAME, text, "must have a number maxReceiveCount")),
-        };
-        Ok(Some(RedrivePolicy {
-            text: text.to_owned(),
-            target,
-            max_receives: number("RedrivePolicy.maxReceiveCount", &count, 1..=1_000)?,
-        }))
-    }
-}
-
-impl RedriveAllowPolicy {
-    /// The policy, or `None` for an empty text.
-    fn parse(text: &str) -> Result<Option<RedriveAllowPolicy>, Invalid> {
-        const NAME: &str = "RedriveAllowPolicy";
-        if text.is_empty() {
-            return Ok(None);
-        }
-        let map = object(NAME, text)?;
-        if let Some(unknown) = map
-            .keys()
-            .find(|k| !["redrivePermission", "sourceQueueArns"].contains(&k.as_str()))
-        {
-            return Err(Invalid::new(
-                NAME,
-                unknown,
-                "knows only redrivePermission and sourceQueueArns",
-            ));
-        }
-        let sources = map.get("sourceQueueArns");
-        let permission = match (map.get("redrivePermission").and_then(Value::as_str), sources) {
-            (Some("allowAll"), None) => RedrivePermission::All,
-            (Some("denyAll"), None) => RedrivePermission::Nobody,
-            (Some("byQueue"), Some(Value::Array(arns))) if (1..=10).contains(&arns.len()) => {
-                let key =
-                    |arn: &Value| QueueKey::from_arn("sourceQueueArns", arn.as_str().unwrap_or_default());
-                RedrivePermission::Queues(arns.iter().map(key).collect::<Result<_, _>>()?)
-            }
-            _ => {
-                return Err(Invalid::new(
-                    NAME,
-                    text,
-                    "redrivePermission must be allowAll or denyAll, or byQueue with 1 to 10 sourceQueueArns",
-                ));
-            }
-        };
-        Ok(Some(RedriveAllowPolicy {
-            text: text.to_owned(),
-            permission,
-        }))
-    }
-}
-
-pub(crate) fn put_queue(out: &mut Vec<u8>, key: &QueueKey) {
-    put_scope(out, &key.scope);
-    out.put_str(&key.name);
-}
-
-pub(crate) fn get_queue(get: &mut Get<'_>) -> Result<QueueKey, Malformed> {
-    Ok(QueueKey::new(get_scope(get)?, get.str("queue name")?))
-}
-
-pub(crate) fn put_scope(out: &mut Vec<u8>, scope: &Scope) {
-    out.put_str(&scope.account);
-    out.put_str(&scope.region);
-}
-
-pub(crate) fn get_scope(get: &mut Get<'_>) -> Result<Scope, Malformed> {
-    Ok(Scope {
-        account: get.str("account")?.to_owned(),
-        region: get.str("region")?.to_owned(),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::keys::QueueKey;
+    use tsugite_base::names::Scope;
 
     const TARGET: &str = "arn:aws:sqs:us-east-1:000000000000:dead";
 
@@ -507,16 +365,6 @@ mod tests {
         ] {
             assert!(matches!(set(name, "true"), Err(SettingError::Name(_))), "{name}");
         }
-        for (name, value) in [
-            ("Policy", "{}"),
-            ("KmsMasterKeyId", "k"),
-            ("KmsDataKeyReusePeriodSeconds", "60"),
-        ] {
-            assert!(
-                matches!(set(name, value), Err(SettingError::Unsupported(_))),
-                "{name}"
-            );
-        }
         assert_eq!(set("Policy", ""), Ok(QueueSettings::default()));
     }
 
@@ -541,7 +389,7 @@ mod tests {
             r#"{"maxReceiveCount":1}"#.to_owned(),
         ] {
             assert!(
-                matches!(set("RedrivePolicy", &bad), Err(SettingError::Value(_))),
+                matches!(set("RedrivePolicy", &bad), Err(SettingError::Redrive(_))),
                 "{bad}"
             );
         }
@@ -593,5 +441,100 @@ mod tests {
         assert_eq!(differs("DelaySeconds", "0"), None);
         assert_eq!(differs("DelaySeconds", "1"), Some("DelaySeconds".into()));
         assert_eq!(differs("RedrivePolicy", ""), Some("RedrivePolicy".into()));
+    }
+
+    fn listed(settings: &QueueSettings, name: &str) -> Option<String> {
+        let mut list = settings.list().into_iter();
+        list.find(|(n, _)| n == name).map(|(_, value)| value)
+    }
+
+    fn pairs(stated: &[(&str, &str)]) -> Vec<(String, String)> {
+        stated.iter().map(|&(n, v)| (n.into(), v.into())).collect()
+    }
+
+    #[test]
+    fn a_key_of_kms_and_the_managed_encryption_exclude_each_other() {
+        let mut settings = QueueSettings::default();
+        let mut set = |stated: &[(&str, &str)]| {
+            let result = settings.set_all(&pairs(stated));
+            result.map(|()| {
+                [
+                    "SqsManagedSseEnabled",
+                    "KmsMasterKeyId",
+                    "KmsDataKeyReusePeriodSeconds",
+                ]
+                .map(|name| listed(&settings, name).unwrap_or_default())
+            })
+        };
+        let key = ("KmsMasterKeyId", "alias/k");
+        assert_eq!(
+            set(&[key, ("KmsDataKeyReusePeriodSeconds", "60")]).unwrap(),
+            ["false", "alias/k", "60"]
+        );
+        assert_eq!(
+            set(&[("KmsDataKeyReusePeriodSeconds", "300")]).unwrap(),
+            ["false", "alias/k", ""]
+        );
+        assert_eq!(set(&[("KmsMasterKeyId", "")]).unwrap(), ["false", "", ""]);
+        assert_eq!(set(&[key]).unwrap(), ["false", "alias/k", ""]);
+        assert_eq!(
+            set(&[("SqsManagedSseEnabled", "true")]).unwrap(),
+            ["true", "", ""]
+        );
+        assert!(matches!(
+            set(&[key, ("SqsManagedSseEnabled", "true")]),
+            Err(SettingError::Name(_))
+        ));
+        assert!(set(&[("KmsDataKeyReusePeriodSeconds", "59")]).is_err());
+    }
+
+    #[test]
+    fn fifo_attributes() {
+        let mut settings = QueueSettings::new(true);
+        for (name, value) in [
+            ("FifoQueue", "true"),
+            ("ContentBasedDeduplication", "false"),
+            ("DeduplicationScope", "queue"),
+            ("FifoThroughputLimit", "perQueue"),
+        ] {
+            assert_eq!(listed(&settings, name).as_deref(), Some(value));
+            assert_eq!(listed(&QueueSettings::default(), name), None);
+            assert!(check_listed_name(&settings, name).is_ok());
+            assert!(check_listed_name(&QueueSettings::default(), name).is_err());
+        }
+        let by_group = ("FifoThroughputLimit", "perMessageGroupId");
+        assert!(settings.clone().set_all(&pairs(&[by_group])).is_err());
+        let both = pairs(&[
+            by_group,
+            ("DeduplicationScope", "messageGroup"),
+            ("FifoQueue", "True"),
+        ]);
+        settings.set_all(&both).unwrap();
+        assert_eq!(settings.differs(&both), Ok(None));
+        for (name, value) in [
+            ("FifoQueue", "false"),
+            ("FifoQueue", "x"),
+            ("ContentBasedDeduplication", ""),
+            ("DeduplicationScope", "Queue"),
+            ("FifoThroughputLimit", ""),
+        ] {
+            assert!(
+                matches!(settings.set(name, value), Err(SettingError::Value(_))),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn policies_are_kept_as_given_and_compared_by_meaning() {
+        let given = r#"{ "Version": "2012-10-17", "Statement": [] }"#;
+        let settings = set("Policy", given).unwrap();
+        assert_eq!(listed(&settings, "Policy").as_deref(), Some(given));
+        let same = pairs(&[("Policy", r#"{"Statement":[],"Version":"2012-10-17"}"#)]);
+        assert_eq!(settings.differs(&same), Ok(None));
+        assert_eq!(
+            settings.differs(&pairs(&[("Policy", "")])),
+            Ok(Some("Policy".into()))
+        );
     }
 }
