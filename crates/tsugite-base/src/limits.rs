@@ -24,6 +24,8 @@ pub const IN_FLIGHT_MESSAGES: usize = 120_000;
 pub const PURGE_GUARD_SECONDS: u64 = 60;
 /// Seconds for which a FIFO queue remembers what it accepted, and what a receive attempt got (AWS).
 pub const DEDUPLICATION_SECONDS: u64 = 300;
+/// Characters of `MessageGroupId`, `MessageDeduplicationId` and `ReceiveRequestAttemptId` (AWS).
+pub const GROUP_ID_CHARS: usize = 128;
 /// Receive attempts that one FIFO queue remembers.
 pub const RECEIVE_ATTEMPTS: usize = 16_384;
 /// Caps of a queue's policy (AWS: SQS quotas): bytes, statements, principals in all of them, and of one statement its

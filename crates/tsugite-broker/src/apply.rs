@@ -5,8 +5,9 @@ use std::time::Duration;
 use tsugite_base::{Place, Timestamp, limits};
 
 use crate::broker::{Broker, Subscription};
+use crate::dedup::First;
 use crate::keys::QueueId;
-use crate::payload::Delivery;
+use crate::payload::{self, Delivery};
 use crate::queue::Queue;
 use crate::record::{Change, Record, Sent};
 
@@ -21,7 +22,7 @@ impl Broker {
                 entries,
                 payloads,
             } => {
-                self.apply_send(queue, &entries, place.end() - payloads.len() as u64, at);
+                self.apply_send(queue, &entries, &payloads, place.end(), at);
             }
             Change::Receive {
                 queue,
@@ -30,15 +31,26 @@ impl Broker {
                 leases,
                 moves,
                 target,
+                attempt,
             } => {
                 let until = at + Duration::from_millis(timeout_ms.into());
                 self.apply_moves(queue, &moves, target, place.end());
                 self.with(queue, |q| {
                     leases.iter().for_each(|&seq| q.lease(seq, at, wall, until));
                     q.tally.received.add(leases.len(), at);
+                    if let Some(attempt) = attempt {
+                        q.note_attempt(attempt, &leases, at, until);
+                    }
                     timeout_ms == 0
                 });
             }
+            Change::RepeatReceive {
+                queue,
+                attempt,
+                timeout_ms,
+            } => self.with_freed(queue, |q| {
+                q.repeat_attempt(attempt, at, at + Duration::from_millis(timeout_ms.into()));
+            }),
             Change::Delete { queue, seqs } => self.with_freed(queue, |q| {
                 let deleted = seqs.into_iter().filter_map(|seq| q.remove(seq)).count();
                 q.tally.deleted.add(deleted, at);
@@ -76,9 +88,10 @@ impl Broker {
                 changed,
                 settings,
             } => self.with(queue, |q| {
-                q.settings = *settings;
+                q.set(*settings, at);
                 q.changed = changed;
-                q.advance(at)
+                q.advance(at);
+                q.has_available()
             }),
             Change::DeleteQueue { queue } => {
                 self.note_deleted(queue, at);
@@ -118,6 +131,7 @@ impl Broker {
             Change::Reset => self.reset_now(),
             Change::Send { .. }
             | Change::Receive { .. }
+            | Change::RepeatReceive { .. }
             | Change::Delete { .. }
             | Change::ChangeVisibility { .. }
             | Change::Publish { .. } => {}
@@ -138,7 +152,8 @@ impl Broker {
         self.with(id, |queue| {
             let (visible, full) = (queue.visible(), queue.in_flight() >= cap);
             change(queue);
-            queue.visible() > visible || (full && queue.in_flight() < cap)
+            // Where a message of a group goes, those behind it may become available without any becoming visible.
+            queue.is_fifo() || queue.visible() > visible || (full && queue.in_flight() < cap)
         });
     }
 
@@ -167,13 +182,25 @@ impl Broker {
         }
     }
 
-    fn apply_send(&mut self, id: QueueId, entries: &[Sent], mut lsn: u64, at: Timestamp) {
+    fn apply_send(&mut self, id: QueueId, entries: &[Sent], payloads: &[u8], end: u64, at: Timestamp) {
         self.with(id, |queue| {
             queue.tally.sent.add(entries.len(), at);
+            let mut from = 0;
             for entry in entries {
                 let until = at + Duration::from_millis(entry.delay_ms.into());
-                queue.store(Place { lsn, len: entry.len }, 0, at, until);
-                lsn += u64::from(entry.len);
+                let (payload, len) = (&payloads[from..][..entry.len as usize], entry.len);
+                let lsn = end - (payloads.len() - from) as u64;
+                // A payload without a group where the entry says that it has one would be a bug of `send`.
+                let grouped = payload::group_and_id(payload).ok().filter(|_| entry.grouped);
+                if let (Some(key), Some((_, id))) = (entry.key, grouped) {
+                    let first = First {
+                        seq: queue.next_seq,
+                        id,
+                    };
+                    queue.memory.accepted.accept(key, first, at);
+                }
+                queue.store(Place { lsn, len }, 0, at, until, grouped.map(|(group, _)| group));
+                from += entry.len as usize;
             }
             entries.iter().any(|entry| entry.delay_ms == 0)
         });
@@ -184,7 +211,7 @@ impl Broker {
             let before = (deliveries.len() - i) * Delivery::LEN;
             self.with(delivery.queue, |queue| {
                 let delay = Duration::from_secs(queue.settings.delay.into());
-                queue.store(payload, before as u32, at, at + delay);
+                queue.store(payload, before as u32, at, at + delay, None);
                 queue.tally.sent.add(1, at);
                 delay.is_zero()
             });
@@ -200,14 +227,19 @@ impl Broker {
         let at = self.clock;
         self.with(id, |queue| {
             source = queue.key.arn().to_string();
-            moved.extend(seqs.iter().filter_map(|&seq| queue.remove(seq)));
+            moved.extend(seqs.iter().filter_map(|&seq| {
+                let slot = queue.table.get(seq)?.group();
+                let group = slot.and_then(|slot| queue.groups.get(slot));
+                let group = group.map(|group| group.name.clone());
+                Some((queue.remove(seq)?, group))
+            }));
             queue.tally.dead_lettered.add(moved.len(), at);
             false
         });
         self.with(target, |queue| {
             moved
                 .into_iter()
-                .for_each(|stored| queue.take_in(stored, &source, record_end));
+                .for_each(|(stored, group)| queue.take_in(stored, group.as_deref(), &source, record_end, at));
             true
         });
         // A message may be older than the target's retention allows.

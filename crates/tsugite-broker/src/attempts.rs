@@ -64,11 +64,6 @@ impl Attempts {
         }
     }
 
-    /// Forgets everything: a purge.
-    pub(crate) fn clear(&mut self) {
-        *self = Attempts::default();
-    }
-
     /// Appends what is still in force at `now`, oldest first.
     pub(crate) fn encode(&self, out: &mut Vec<u8>, now: Timestamp) {
         let mut live: Vec<(Fingerprint, &Attempt)> = Vec::new();
@@ -152,8 +147,6 @@ mod tests {
         let found = state.find(key(1), Timestamp(300_999)).unwrap();
         assert_eq!((found.until, found.deliveries.len()), (Timestamp(99_000), 2));
         assert_eq!(state.find(key(1), Timestamp(301_000)), None);
-        state.clear();
-        assert_eq!(state.find(key(1), Timestamp(1_000)), None);
     }
 
     #[test]

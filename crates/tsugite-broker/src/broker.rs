@@ -137,7 +137,7 @@ impl Broker {
             self.agenda.insert((due, id));
             queue.wake_at = due;
         }
-        if news && !queue.woken && queue.visible() > 0 {
+        if news && !queue.woken && queue.has_available() {
             queue.woken = true;
             self.news.push(id);
         }
@@ -148,11 +148,6 @@ impl Broker {
         for queue in self.queues.values_mut() {
             queue.tally = Tally::default();
         }
-    }
-
-    /// The lowest log position whose bytes a stored message may still need; `None` if no message is stored.
-    pub fn oldest_needed(&self) -> Option<u64> {
-        self.queues.values().filter_map(Queue::oldest_needed).min()
     }
 
     /// A queue's number, if it exists.

@@ -14,9 +14,9 @@ use tsugite_base::{Timestamp, Uuid, limits};
 const WINDOW: Duration = Duration::from_secs(limits::DEDUPLICATION_SECONDS);
 const WHAT: &str = "deduplication entries";
 
-/// Stands for a text: its SHA-256, cut to 128 bits.
+/// Stands for a deduplication id or an attempt id: a SHA-256, cut to 128 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Fingerprint([u64; 2]);
+pub struct Fingerprint(pub [u64; 2]);
 
 impl Fingerprint {
     /// Of a deduplication id or attempt id that counts for the whole queue.
@@ -124,6 +124,12 @@ impl Deduplication {
             }
             self.pop(first.key);
         }
+    }
+
+    /// When the last entry is over, if there is one.
+    pub(crate) fn over_at(&self) -> Option<Timestamp> {
+        let last = self.pieces.back()?.last()?;
+        Some(last.at + WINDOW)
     }
 
     /// Forgets everything: a purge.

@@ -189,8 +189,7 @@ operation!(
     SendEntryError {
         /** Empty body. */ Missing(BodyMissing),
         /** A character that may not be sent. */ Body(BodyInvalid),
-        /** A size, a delay, an attribute. */ Invalid(Invalid),
-        /** Groups and deduplication. */ Unsupported(Unsupported),
+        /** A size, a delay, an attribute, a group. */ Invalid(Invalid),
     }
 );
 operation!(

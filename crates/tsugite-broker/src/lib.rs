@@ -8,31 +8,42 @@
 #![forbid(unsafe_code)]
 
 mod apply;
-#[cfg_attr(not(test), expect(dead_code, reason = "FIFO queues come with their lines"))]
 mod attempts;
 mod broker;
 pub mod command;
-#[cfg_attr(not(test), expect(dead_code, reason = "FIFO queues come with their lines"))]
 mod dedup;
+mod elders;
 pub mod error;
+mod fifo;
+mod groups;
 mod handle;
 pub mod keys;
+mod lane;
+mod lines;
 mod look;
+mod memory;
 pub mod message;
 mod messages;
 mod payload;
 mod queue;
 mod queues;
+mod ready;
+mod receive;
 pub mod record;
+mod send;
 pub mod settings;
 mod snapshot;
+mod stored;
 mod table;
 mod tags;
 mod tally;
 mod topics;
+mod usage;
+mod varint;
 
 pub use broker::{Broker, Settings};
 pub use command::*;
+pub use dedup::Fingerprint;
 pub use error::*;
 pub use keys::{QueueId, QueueKey, SubscriptionKey, TopicKey};
 pub use message::{AttributeValue, Content, Message, MessageAttribute, Notification};

@@ -1,7 +1,7 @@
 //! The bytes of a message in the log: written once, read back when the message is received.
 //!
-//! A payload is a CRC-32C of the rest, a kind (1 sent, 2 published; frozen) and the fields in the order of
-//! [`sent`] and [`published`]. A published payload is shared by all queues that got it; what differs from
+//! A payload is a CRC-32C of the rest, a kind (1 sent, 2 published, 4 sent with a group; frozen) and the fields in the
+//! order of [`sent`] and [`published`]. A published payload is shared by all queues that got it; what differs from
 //! queue to queue is a [`Delivery`] of fixed length in the same record.
 
 use tsugite_base::codec::{Get, Malformed, Put};
@@ -14,15 +14,35 @@ use crate::settings::{get_scope, put_scope};
 
 const SENT: u8 = 1;
 const PUBLISHED: u8 = 2;
+const SENT_IN_GROUP: u8 = 4;
 const WHAT: &str = "message payload";
 
 /// Appends the payload of a message sent to a queue.
 pub(crate) fn sent(out: &mut Vec<u8>, entry: &SendEntry, sender: &str, sent: Timestamp) {
     checked(out, |out| {
-        out.put_u8(SENT);
+        match &entry.group {
+            None => out.put_u8(SENT),
+            Some(group) => {
+                out.put_u8(SENT_IN_GROUP);
+                out.put_str(group);
+                out.put_option(entry.deduplication.as_deref(), |out, id| out.put_str(id));
+            }
+        }
         put_head(out, entry.id, sent, sender, entry.trace_header.as_deref());
         put_text(out, &entry.body, &entry.attributes);
     });
+}
+
+/// The group and the message id in the payload of a message that was sent with a group.
+pub(crate) fn group_and_id(payload: &[u8]) -> Result<(&str, Uuid), Malformed> {
+    let mut get = Get::new(payload);
+    get.u32(WHAT)?;
+    if get.u8(WHAT)? != SENT_IN_GROUP {
+        return Err(Malformed { what: WHAT });
+    }
+    let group = get.str(WHAT)?;
+    get.option(WHAT, |get| get.str(WHAT))?;
+    Ok((group, Uuid(get.bytes16(WHAT)?)))
 }
 
 /// Appends the payload of a message published to a topic.
@@ -145,12 +165,17 @@ impl Message {
     pub fn read(lease: Lease, payload: &[u8], delivery: Option<&[u8]>) -> Result<Message, Malformed> {
         let mut get = verified(payload, WHAT)?;
         let kind = get.u8(WHAT)?;
+        let (mut group, mut deduplication) = (None, None);
+        if kind == SENT_IN_GROUP {
+            group = Some(get.str(WHAT)?.to_owned());
+            deduplication = get.option(WHAT, |get| Ok(get.str(WHAT)?.to_owned()))?;
+        }
         let id = Uuid(get.bytes16(WHAT)?);
         let sent = get.time(WHAT)?;
         let sender = get.str(WHAT)?.to_owned();
         let trace_header = get.option(WHAT, |get| Ok(get.str(WHAT)?.to_owned()))?;
         let (id, content) = match (kind, delivery) {
-            (SENT, None) => {
+            (SENT | SENT_IN_GROUP, None) => {
                 let (body, attributes) = get_text(&mut get)?;
                 (id, Content::Plain { body, attributes })
             }
@@ -164,17 +189,20 @@ impl Message {
             _ => return Err(Malformed { what: WHAT }),
         };
         get.end(WHAT)?;
+        if lease.resent.is_some() {
+            deduplication = Some(id.to_string());
+        }
         Ok(Message {
             id,
             handle: lease.handle,
             sender,
-            sent,
+            sent: lease.resent.unwrap_or(sent),
             receive_count: lease.receive_count,
             first_received: lease.first_received,
             trace_header,
             dead_letter_source: lease.dead_letter_source,
-            group: None,
-            deduplication: None,
+            group,
+            deduplication,
             sequence: lease.sequence,
             content,
         })

@@ -1,14 +1,24 @@
-//! One standard queue: which messages are ready, delayed, in flight, and when that changes.
+//! One queue: which messages are ready, delayed, in flight, and when that changes.
+//!
+//! A message has one of three states and lies, while it is ready, in one place: among the fresh (ready since it was
+//! stored: its number is its place), in the line of those that came back, or in the line of its group (`groups.rs`).
+//! Who is next follows from these three in `ready.rs`.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tsugite_base::{Place, Timestamp};
 
+use crate::elders::Elders;
+use crate::groups::Groups;
 use crate::keys::QueueKey;
+use crate::lane::{Entry, Lane};
+use crate::memory::Memory;
 use crate::settings::QueueSettings;
-use crate::table::{State, Stored, Table};
+use crate::stored::{FRESH, State, Stored};
+use crate::table::Table;
 use crate::tally::Tally;
+use crate::usage::Usage;
 
 /// A queue and its messages.
 #[derive(Clone, Debug)]
@@ -23,20 +33,25 @@ pub(crate) struct Queue {
     pub(crate) purged: Option<Timestamp>,
     pub(crate) table: Table,
     pub(crate) next_seq: u64,
-    /// The ready line: entry i has turn `first_turn + i` and counts only if its message is ready with that
-    /// turn. Others are leftovers of messages that went away from the middle; the first entry always counts.
-    line: VecDeque<u64>,
-    first_turn: u64,
-    visible: usize,
+    /// Fresh messages.
+    pub(super) fresh: usize,
+    /// The number of the first fresh message, if there is one.
+    pub(super) fresh_from: u64,
+    /// Ready messages without a group that are not fresh: released, delayed once, or their lease ended.
+    pub(super) returned: Lane,
+    pub(crate) groups: Groups,
+    pub(super) visible: usize,
     in_flight: usize,
     /// (deadline, number) of every delayed or leased message.
-    timers: BTreeSet<(Timestamp, u64)>,
-    /// (payload position, number) of every dead letter from another queue: they are older than their number.
-    moved: BTreeSet<(u64, u64)>,
+    pub(super) timers: BTreeSet<(Timestamp, u64)>,
+    pub(super) elders: Elders,
+    pub(crate) usage: Usage,
     /// Log position after the last record that moved a message here; who receives here waits for it.
     pub(crate) moved_end: u64,
     /// ARNs of the queues that messages were moved from.
-    sources: Vec<String>,
+    pub(super) sources: Vec<String>,
+    /// What a FIFO queue remembers.
+    pub(crate) memory: Memory,
     /// The entry in the machine's agenda; never later than the next deadline.
     pub(crate) wake_at: Timestamp,
     /// Already listed among the queues with news.
@@ -55,18 +70,26 @@ impl Queue {
             purged: None,
             table: Table::default(),
             next_seq: 0,
-            line: VecDeque::new(),
-            first_turn: 0,
+            fresh: 0,
+            fresh_from: 0,
+            returned: Lane::default(),
+            groups: Groups::default(),
             visible: 0,
             in_flight: 0,
             timers: BTreeSet::new(),
-            moved: BTreeSet::new(),
+            elders: Elders::default(),
+            usage: Usage::default(),
             moved_end: 0,
             sources: Vec::new(),
+            memory: Memory::default(),
             wake_at: Timestamp::NEVER,
             woken: false,
             tally: Tally::default(),
         }
+    }
+
+    pub(crate) const fn is_fifo(&self) -> bool {
+        self.settings.fifo.is_some()
     }
 
     pub(crate) const fn visible(&self) -> usize {
@@ -81,50 +104,61 @@ impl Queue {
         self.table.len() - self.visible - self.in_flight
     }
 
-    /// The numbers of the messages that can be received, in the order in which they became available.
-    pub(crate) fn ready(&self) -> impl Iterator<Item = (u64, &Stored)> {
-        let turns = self.first_turn..;
-        self.line.iter().zip(turns).filter_map(|(&seq, turn)| {
-            let stored = self.table.get(seq)?;
-            (stored.state == State::Ready && stored.due == turn).then_some((seq, stored))
-        })
-    }
-
     /// Stores a new message: available at `until`, or at once if that is not after `at`.
-    pub(crate) fn store(&mut self, place: Place, delivery: u32, at: Timestamp, until: Timestamp) {
-        let stored = Stored {
-            lsn: place.lsn,
-            sent: at,
-            due: 0,
-            leased: Timestamp(0),
-            first_received: Timestamp(0),
-            len: place.len,
-            delivery,
-            receives: 0,
-            source: 0,
-            state: State::Delayed,
-        };
-        let seq = self.push(stored);
+    pub(crate) fn store(
+        &mut self,
+        payload: Place,
+        delivery: u32,
+        at: Timestamp,
+        until: Timestamp,
+        group: Option<&str>,
+    ) {
+        let seq = self.admit(Stored::new(payload, delivery, at), group);
         if until > at {
             self.set_timer(seq, State::Delayed, until);
         } else {
-            self.make_ready(seq);
+            self.make_ready(seq, true);
         }
+        self.settle(seq);
     }
 
-    /// Takes in a dead letter of `source`: visible at once, its history kept.
-    pub(crate) fn take_in(&mut self, mut stored: Stored, source: &str, record_end: u64) {
+    /// Takes in a dead letter of `source`: visible at once, its history kept. A FIFO queue counts its age anew.
+    pub(crate) fn take_in(
+        &mut self,
+        mut stored: Stored,
+        group: Option<&str>,
+        source: &str,
+        record_end: u64,
+        at: Timestamp,
+    ) {
         stored.source = self.source_index(source);
-        let lsn = stored.lsn;
-        let seq = self.push(stored);
-        self.moved.insert((lsn, seq));
+        stored.state = State::Ready;
+        if self.is_fifo() {
+            stored.sent = at;
+        }
+        let sent = stored.sent;
+        let seq = self.admit(stored, group);
+        if !self.is_fifo() {
+            self.elders.add(seq, sent);
+        }
         self.moved_end = self.moved_end.max(record_end);
-        self.make_ready(seq);
+        self.make_ready(seq, true);
+        self.settle(seq);
     }
 
-    fn push(&mut self, stored: Stored) -> u64 {
+    /// Gives a message its number and its group; its state follows.
+    fn admit(&mut self, mut stored: Stored, group: Option<&str>) -> u64 {
         let seq = self.next_seq;
         self.next_seq += 1;
+        stored.due = FRESH;
+        stored.group = group.map_or(0, |name| self.groups.enter(name) as u32 + 1);
+        if self.is_fifo()
+            && let Some(slot) = stored.group()
+            && let Some(group) = self.groups.get_mut(slot)
+        {
+            group.lane.push(Entry { seq, mark: 0 });
+        }
+        self.usage.add(&stored);
         self.table.push(seq, stored);
         seq
     }
@@ -145,200 +179,263 @@ impl Queue {
         self.sources.get(index).cloned()
     }
 
-    /// Begins a delivery: counts it, and hides the message until `until` if that is after `at`.
+    /// Begins a delivery: counts it, and hides the message until `until` if that is after `at`. Its group goes to the
+    /// back of the ring.
     pub(crate) fn lease(&mut self, seq: u64, at: Timestamp, wall: Timestamp, until: Timestamp) {
-        let Some(stored) = self.table.get_mut(seq) else {
-            return;
-        };
-        stored.receives = stored.receives.saturating_add(1);
-        stored.leased = at;
-        if stored.first_received == Timestamp(0) {
-            stored.first_received = wall;
-        }
+        let counted = self.table.update(seq, |stored| {
+            stored.receives = stored.receives.saturating_add(1);
+            stored.leased = at;
+            if stored.first_received == Timestamp(0) {
+                stored.first_received = wall;
+            }
+            stored.group()
+        });
         self.hide(seq, at, until);
+        if let Some(slot) = counted.flatten()
+            && self.groups.stands_in_ring(slot)
+        {
+            self.groups.queue_up(slot, self.next_seq);
+        }
     }
 
     /// Hides a message until `until`, or makes it available if that is not after `at`.
     pub(crate) fn hide(&mut self, seq: u64, at: Timestamp, until: Timestamp) {
-        if !self.leave(seq) {
+        if self.leave(seq).is_none() {
             return;
         }
         if until > at {
             self.set_timer(seq, State::Leased, until);
         } else {
-            self.make_ready(seq);
+            self.make_ready(seq, false);
         }
-        self.tidy_line();
+        self.settle(seq);
     }
 
     /// Takes a message out of the queue.
     pub(crate) fn remove(&mut self, seq: u64) -> Option<Stored> {
-        self.leave(seq);
-        let stored = self.table.remove(seq)?;
+        let stored = self.leave(seq)?;
+        self.table.remove(seq);
+        self.usage.sub(&stored);
         if stored.source != 0 {
-            self.moved.remove(&(stored.lsn, seq));
+            self.elders.remove(seq, stored.sent, &self.table);
         }
-        self.tidy_line();
+        if let Some(slot) = stored.group() {
+            self.groups.leave(slot);
+            self.settle_group(slot);
+        } else {
+            self.settle_returned();
+        }
         Some(stored)
     }
 
-    /// Removes all messages.
+    /// Removes all messages, and forgets what was accepted.
     pub(crate) fn purge(&mut self, at: Timestamp) {
+        let emptied = Queue::new(self.key.clone(), self.settings.clone(), self.created);
+        let old = std::mem::replace(self, emptied);
+        self.changed = old.changed;
         self.purged = Some(at);
-        self.table = Table::default();
-        self.timers = BTreeSet::new();
-        self.moved = BTreeSet::new();
-        self.sources = Vec::new();
-        self.line = VecDeque::new();
-        self.visible = 0;
-        self.in_flight = 0;
+        self.next_seq = old.next_seq;
+        self.moved_end = old.moved_end;
+        self.wake_at = old.wake_at;
+        self.woken = old.woken;
+        self.tally = old.tally;
     }
 
-    /// Moves everything that is due by `now`. True if messages became available.
+    /// Lets everything happen that is due by `now`, in the order in which it was due, so that it makes no difference
+    /// how often this is called. True if messages became available.
     pub(crate) fn advance(&mut self, now: Timestamp) -> bool {
-        let visible = self.visible;
-        while let Some(&(due, seq)) = self.timers.first() {
-            if due > now {
+        let mut news = false;
+        loop {
+            let timer = self.timers.first().copied();
+            let due = timer.map_or(Timestamp::NEVER, |(due, _)| due);
+            let expiry = self.next_expiry();
+            if expiry <= now && expiry < due {
+                let Some(seq) = self.expired(expiry) else { break };
+                self.remove(seq);
+                self.tally.expired.add(1, now);
+                // Where an older message of a group expires, those behind it may become available.
+                news |= self.is_fifo();
+            } else if let Some((_, seq)) = timer.filter(|_| due <= now) {
+                self.leave(seq);
+                self.make_ready(seq, false);
+                self.settle(seq);
+                news = true;
+            } else {
                 break;
             }
-            self.leave(seq);
-            self.make_ready(seq);
         }
-        let news = self.visible > visible;
-        while let Some(seq) = self.expired(now) {
-            self.remove(seq);
-            self.tally.expired.add(1, now);
-        }
-        news && self.visible > 0
+        self.memory.forget(now);
+        news && self.has_available()
     }
 
     /// When [`Queue::advance`] has something to do next.
     pub(crate) fn next_deadline(&self) -> Timestamp {
         let timer = self.timers.first().map_or(Timestamp::NEVER, |(due, _)| *due);
-        let expiry = self
-            .oldest_sent()
-            .map_or(Timestamp::NEVER, |sent| sent + self.retention());
-        timer.min(expiry)
+        timer.min(self.next_expiry()).min(self.memory.forgotten_at())
+    }
+
+    fn next_expiry(&self) -> Timestamp {
+        let oldest = self.oldest_sent();
+        oldest.map_or(Timestamp::NEVER, |sent| sent + self.retention())
+    }
+
+    /// Changes the settings. A FIFO queue's delay holds for messages that are delayed already (AWS: DelaySeconds).
+    pub(crate) fn set(&mut self, settings: QueueSettings, at: Timestamp) {
+        let delay = settings.delay;
+        let retimed = self.is_fifo() && delay != self.settings.delay;
+        self.settings = settings;
+        if !retimed {
+            return;
+        }
+        let waiting: Vec<u64> = self.timers.iter().map(|(_, seq)| *seq).collect();
+        for seq in waiting {
+            let delayed = self.table.get(seq).filter(|s| s.state == State::Delayed);
+            let Some(stored) = delayed else { continue };
+            self.leave(seq);
+            let until = stored.sent + Duration::from_secs(delay.into());
+            if until > at {
+                self.set_timer(seq, State::Delayed, until);
+            } else {
+                self.make_ready(seq, true);
+            }
+            self.settle(seq);
+        }
     }
 
     fn retention(&self) -> Duration {
         Duration::from_secs(u64::from(self.settings.retention))
     }
 
-    /// The oldest message by send time and the oldest by number: one of them expires first.
-    fn oldest(&self) -> impl Iterator<Item = (u64, &Stored)> {
-        let moved = self
-            .moved
-            .first()
-            .and_then(|&(_, seq)| Some((seq, self.table.get(seq)?)));
-        self.table.first().into_iter().chain(moved)
-    }
-
     fn expired(&self, now: Timestamp) -> Option<u64> {
-        let retention = self.retention();
-        self.oldest()
-            .find(|(_, s)| s.sent + retention <= now)
-            .map(|(seq, _)| seq)
+        let over = |sent: Timestamp| sent + self.retention() <= now;
+        if let Some((seq, _)) = self.table.first().filter(|(_, s)| over(s.sent)) {
+            return Some(seq);
+        }
+        let (sent, from) = self.elders.oldest().filter(|(sent, _)| over(*sent))?;
+        let mut moved = self.table.from(from).filter(|(_, s)| s.source != 0);
+        moved.find(|(_, s)| s.sent == sent).map(|(seq, _)| seq)
     }
 
     /// When the oldest message was sent.
     pub(crate) fn oldest_sent(&self) -> Option<Timestamp> {
-        self.oldest().map(|(_, s)| s.sent).min()
+        let moved = self.elders.oldest().map(|(sent, _)| sent);
+        let first = self.table.first().map(|(_, stored)| stored.sent);
+        moved.into_iter().chain(first).min()
     }
 
-    /// The lowest log position that a message here may need.
-    pub(crate) fn oldest_needed(&self) -> Option<u64> {
-        self.oldest().map(|(_, s)| s.first_byte()).min()
+    /// Whether a receive would get something, or find dead letters to move.
+    pub(crate) fn has_available(&self) -> bool {
+        if self.is_fifo() {
+            self.groups.ring().next().is_some()
+        } else {
+            self.visible > 0
+        }
     }
 
     fn set_timer(&mut self, seq: u64, state: State, until: Timestamp) {
-        if let Some(stored) = self.table.get_mut(seq) {
+        let group = self.table.update(seq, |stored| {
             stored.state = state;
             stored.due = until.0;
-            self.in_flight += usize::from(state == State::Leased);
-            self.timers.insert((until, seq));
+            stored.group()
+        });
+        self.timers.insert((until, seq));
+        let leased = usize::from(state == State::Leased);
+        self.in_flight += leased;
+        if let Some(slot) = group.flatten()
+            && let Some(group) = self.groups.get_mut(slot)
+        {
+            group.leased += leased as u32;
+            group.delayed += 1 - leased as u32;
         }
     }
 
-    fn make_ready(&mut self, seq: u64) {
-        if let Some(stored) = self.table.get_mut(seq) {
-            stored.state = State::Ready;
-            stored.due = self.first_turn + self.line.len() as u64;
-            self.line.push_back(seq);
-            self.visible += 1;
-        }
-    }
-
-    pub(crate) fn sources(&self) -> &[String] {
-        &self.sources
-    }
-
-    pub(crate) fn set_sources(&mut self, sources: Vec<String>) {
-        self.sources = sources;
-    }
-
-    /// Puts a message back as a snapshot has it; [`Queue::set_line`] must follow. False if the number is not
-    /// above all before it.
-    pub(crate) fn restore(&mut self, seq: u64, stored: Stored) -> bool {
-        if stored.source != 0 {
-            self.moved.insert((stored.lsn, seq));
-        }
-        if stored.state != State::Ready {
-            self.in_flight += usize::from(stored.state == State::Leased);
-            self.timers.insert((Timestamp(stored.due), seq));
-        }
-        self.table.push(seq, stored)
-    }
-
-    /// Takes a message out of its present state, so that the caller gives it another or removes it.
-    fn leave(&mut self, seq: u64) -> bool {
-        let Some(stored) = self.table.get_mut(seq) else {
-            return false;
+    /// Makes a message available that has left its state; `fresh` if it comes into the queue with this.
+    fn make_ready(&mut self, seq: u64, fresh: bool) {
+        let Some(stored) = self.table.get(seq) else {
+            return;
         };
+        self.visible += 1;
+        let due = if self.is_fifo() {
+            FRESH
+        } else if let Some(slot) = stored.group() {
+            let Some(group) = self.groups.get_mut(slot) else {
+                return;
+            };
+            group.lane.push(Entry { seq, mark: 0 })
+        } else if fresh {
+            self.fresh += 1;
+            if self.fresh == 1 {
+                self.fresh_from = seq;
+            }
+            FRESH
+        } else {
+            let mark = self.next_seq;
+            self.returned.push(Entry { seq, mark })
+        };
+        self.table.update(seq, |stored| {
+            stored.state = State::Ready;
+            stored.due = due;
+        });
+    }
+
+    /// Takes a message out of its present state, so that the caller gives it another or removes it. Returns what it was.
+    fn leave(&mut self, seq: u64) -> Option<Stored> {
+        let stored = self.table.get(seq)?;
         match stored.state {
             State::Ready => {
-                stored.due = u64::MAX;
                 self.visible -= 1;
+                if stored.is_fresh() && stored.group().is_none() {
+                    self.fresh -= 1;
+                    self.settle_fresh(seq);
+                }
+                // The entry in a line stays behind: this message no longer has that turn.
+                self.table.update(seq, |stored| stored.due = u64::MAX);
             }
-            State::Delayed => {
+            State::Delayed | State::Leased => {
+                let leased = usize::from(stored.state == State::Leased);
                 self.timers.remove(&(Timestamp(stored.due), seq));
-            }
-            State::Leased => {
-                self.timers.remove(&(Timestamp(stored.due), seq));
-                self.in_flight -= 1;
+                self.in_flight -= leased;
+                if let Some(slot) = stored.group()
+                    && let Some(group) = self.groups.get_mut(slot)
+                {
+                    group.leased -= leased as u32;
+                    group.delayed -= 1 - leased as u32;
+                }
             }
         }
-        true
+        Some(stored)
     }
 
-    /// Drops leftovers from the front of the ready line, and all of them once they outnumber the rest.
-    fn tidy_line(&mut self) {
-        while let Some(&seq) = self.line.front() {
-            let turn = self.first_turn;
-            let counts = |s: &Stored| s.state == State::Ready && s.due == turn;
-            if self.table.get(seq).is_some_and(counts) {
-                break;
+    /// Counts a message that a snapshot brought; lines, groups and fresh messages are restored apart.
+    pub(super) fn count(&mut self, seq: u64, stored: &Stored) {
+        self.usage.add(stored);
+        if stored.source != 0 && !self.is_fifo() {
+            self.elders.add(seq, stored.sent);
+        }
+        let (mut leased, mut delayed) = (0, 0);
+        match stored.state {
+            State::Ready => {
+                self.visible += 1;
+                if stored.is_fresh() && stored.group().is_none() {
+                    if self.fresh == 0 {
+                        self.fresh_from = seq;
+                    }
+                    self.fresh += 1;
+                }
             }
-            self.line.pop_front();
-            self.first_turn += 1;
+            State::Delayed => delayed = 1,
+            State::Leased => leased = 1,
         }
-        if self.line.len() > self.visible * 2 + 64 {
-            let ready: Vec<u64> = self.ready().map(|(seq, _)| seq).collect();
-            self.set_line(ready);
-        } else if self.line.is_empty() && self.line.capacity() > 1_024 {
-            self.line = VecDeque::new();
+        self.in_flight += leased as usize;
+        if stored.state != State::Ready {
+            self.timers.insert((Timestamp(stored.due), seq));
         }
-    }
-
-    /// Renews the line: exactly these messages are ready, in this order.
-    pub(crate) fn set_line(&mut self, seqs: Vec<u64>) {
-        self.first_turn += self.line.len() as u64;
-        for (turn, &seq) in (self.first_turn..).zip(&seqs) {
-            if let Some(stored) = self.table.get_mut(seq) {
-                stored.due = turn;
-            }
+        if let Some(slot) = stored.group()
+            && let Some(group) = self.groups.get_mut(slot)
+        {
+            group.count += 1;
+            group.leased += leased;
+            group.delayed += delayed;
         }
-        self.visible = seqs.len();
-        self.line = seqs.into();
     }
 }

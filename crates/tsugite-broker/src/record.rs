@@ -17,12 +17,16 @@
 //! | 13 | [`Change::Publish`] | count u32, count × delivery (25 bytes), payload to the end |
 //! | 14 | [`Change::Reset`] | |
 //! | 15 | [`Change::TagQueue`] | number u32, count u32 × (key, value), count u32 × key |
+//! | 20 | [`Change::Send`], some with a group | as 5, after each length a grouped u8 and a key as an option of 16 bytes |
+//! | 21 | [`Change::Receive`] with an attempt | as 6, then the attempt's key, 16 bytes |
+//! | 22 | [`Change::RepeatReceive`] | number u32, the attempt's key, timeout u32 ms |
 //!
 //! Payloads end their record, so that their place follows from the record's end and their lengths.
 
 use tsugite_base::codec::{Get, Malformed, Put};
 use tsugite_base::{Timestamp, Uuid};
 
+use crate::dedup::Fingerprint;
 use crate::keys::{QueueId, QueueKey, TopicKey};
 use crate::payload::Delivery;
 use crate::settings::{QueueSettings, get_queue, get_scope, put_queue, put_scope};
@@ -72,6 +76,12 @@ pub enum Change {
         leases: Vec<u64>,
         moves: Vec<u64>,
         target: QueueId,
+        attempt: Option<Fingerprint>,
+    },
+    RepeatReceive {
+        queue: QueueId,
+        attempt: Fingerprint,
+        timeout_ms: u32,
     },
     Delete {
         queue: QueueId,
@@ -116,6 +126,10 @@ pub struct Sent {
     pub delay_ms: u32,
     /// Bytes of its payload.
     pub len: u32,
+    /// Whether it has a group; its name is in the payload.
+    pub grouped: bool,
+    /// On FIFO queues: what makes another one a repeat of it.
+    pub key: Option<Fingerprint>,
 }
 
 const WHAT: &str = "broker record";
@@ -138,7 +152,7 @@ impl Record {
         let at = get.time(WHAT)?;
         let change = match kind {
             1..=4 | 9..=12 | 14 | 15 => decode_other(kind, &mut get)?,
-            5..=8 | 13 => decode_message(kind, &mut get)?,
+            5..=8 | 13 | 20..=22 => decode_message(kind, &mut get)?,
             _ => {
                 return Err(Malformed {
                     what: "broker record kind",
@@ -172,8 +186,11 @@ impl Change {
             Change::SetQueueAttributes { .. } => 2,
             Change::DeleteQueue { .. } => 3,
             Change::PurgeQueue { .. } => 4,
+            Change::Send { entries, .. } if entries.iter().any(|entry| entry.grouped) => 20,
             Change::Send { .. } => 5,
+            Change::Receive { attempt: Some(_), .. } => 21,
             Change::Receive { .. } => 6,
+            Change::RepeatReceive { .. } => 22,
             Change::Delete { .. } => 7,
             Change::ChangeVisibility { .. } => 8,
             Change::CreateTopic { .. } => 9,
@@ -195,9 +212,14 @@ impl Change {
             } => {
                 out.put_u32(queue.0);
                 out.put_u32(entries.len() as u32);
+                let grouped = entries.iter().any(|entry| entry.grouped);
                 for entry in entries {
                     out.put_u32(entry.delay_ms);
                     out.put_u32(entry.len);
+                    if grouped {
+                        out.put_u8(u8::from(entry.grouped));
+                        out.put_option(entry.key, |out, key| key.encode(out));
+                    }
                 }
                 out.extend_from_slice(payloads);
             }
@@ -208,6 +230,7 @@ impl Change {
                 leases,
                 moves,
                 target,
+                attempt,
             } => {
                 out.put_u32(queue.0);
                 out.put_time(*wall);
@@ -215,6 +238,18 @@ impl Change {
                 put_seqs(out, leases);
                 out.put_u32(target.0);
                 put_seqs(out, moves);
+                if let Some(attempt) = attempt {
+                    attempt.encode(out);
+                }
+            }
+            Change::RepeatReceive {
+                queue,
+                attempt,
+                timeout_ms,
+            } => {
+                out.put_u32(queue.0);
+                attempt.encode(out);
+                out.put_u32(*timeout_ms);
             }
             Change::Delete { queue, seqs } => {
                 out.put_u32(queue.0);
@@ -290,6 +325,7 @@ impl Change {
             Change::Reset
             | Change::Send { .. }
             | Change::Receive { .. }
+            | Change::RepeatReceive { .. }
             | Change::Delete { .. }
             | Change::ChangeVisibility { .. }
             | Change::Publish { .. } => {}
@@ -361,34 +397,24 @@ fn decode_message(kind: u8, get: &mut Get<'_>) -> Result<Change, Malformed> {
     }
     let queue = QueueId(get.u32(WHAT)?);
     Ok(match kind {
-        5 => {
-            let mut entries = Vec::new();
-            for _ in 0..get.u32(WHAT)? {
-                entries.push(Sent {
-                    delay_ms: get.u32(WHAT)?,
-                    len: get.u32(WHAT)?,
-                });
-            }
-            let payloads = get.take(get.remaining(), WHAT)?.to_vec();
-            let lengths = entries.iter().map(|e| e.len as usize).sum::<usize>();
-            if lengths != payloads.len() {
-                return Err(Malformed {
-                    what: "lengths of a send",
-                });
-            }
-            Change::Send {
-                queue,
-                entries,
-                payloads,
-            }
-        }
-        6 => Change::Receive {
+        5 | 20 => get_send(queue, kind == 20, get)?,
+        6 | 21 => Change::Receive {
             queue,
             wall: get.time(WHAT)?,
             timeout_ms: get.u32(WHAT)?,
             leases: get_seqs(get)?,
             target: QueueId(get.u32(WHAT)?),
             moves: get_seqs(get)?,
+            attempt: if kind == 21 {
+                Some(Fingerprint::decode(get)?)
+            } else {
+                None
+            },
+        },
+        22 => Change::RepeatReceive {
+            queue,
+            attempt: Fingerprint::decode(get)?,
+            timeout_ms: get.u32(WHAT)?,
         },
         7 => Change::Delete {
             queue,
@@ -401,6 +427,35 @@ fn decode_message(kind: u8, get: &mut Get<'_>) -> Result<Change, Malformed> {
             }
             Change::ChangeVisibility { queue, changes }
         }
+    })
+}
+
+fn get_send(queue: QueueId, grouped: bool, get: &mut Get<'_>) -> Result<Change, Malformed> {
+    let mut entries = Vec::new();
+    for _ in 0..get.u32(WHAT)? {
+        let (delay_ms, len) = (get.u32(WHAT)?, get.u32(WHAT)?);
+        entries.push(Sent {
+            delay_ms,
+            len,
+            grouped: grouped && get.u8(WHAT)? != 0,
+            key: if grouped {
+                get.option(WHAT, Fingerprint::decode)?
+            } else {
+                None
+            },
+        });
+    }
+    let payloads = get.take(get.remaining(), WHAT)?.to_vec();
+    let lengths = entries.iter().map(|e| e.len as usize).sum::<usize>();
+    if lengths != payloads.len() {
+        return Err(Malformed {
+            what: "lengths of a send",
+        });
+    }
+    Ok(Change::Send {
+        queue,
+        entries,
+        payloads,
     })
 }
 

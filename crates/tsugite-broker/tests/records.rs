@@ -6,6 +6,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use tsugite_base::names::Scope;
 use tsugite_base::{Place, Timestamp, Uuid};
+use tsugite_broker::Fingerprint;
 use tsugite_broker::record::{Change, Sent};
 use tsugite_broker::settings::{
     DeduplicationScope, Fifo, QueueSettings, RedriveAllowPolicy, RedrivePermission, RedrivePolicy,
@@ -100,18 +101,20 @@ fn delivery() -> impl Strategy<Value = Delivery> {
 }
 
 fn send() -> impl Strategy<Value = Change> {
-    (queue(), vec((any::<u32>(), vec(any::<u8>(), 0..50)), 0..10)).prop_map(|(queue, messages)| {
-        Change::Send {
-            queue,
-            entries: messages
-                .iter()
-                .map(|(delay_ms, payload)| Sent {
-                    delay_ms: *delay_ms,
-                    len: payload.len() as u32,
-                })
-                .collect(),
-            payloads: messages.into_iter().flat_map(|(_, payload)| payload).collect(),
-        }
+    let group = proptest::option::of(proptest::option::of(any::<[u64; 2]>()));
+    let message = (any::<u32>(), vec(any::<u8>(), 0..50), group);
+    (queue(), vec(message, 0..10)).prop_map(|(queue, messages)| Change::Send {
+        queue,
+        entries: messages
+            .iter()
+            .map(|(delay_ms, payload, group)| Sent {
+                delay_ms: *delay_ms,
+                len: payload.len() as u32,
+                grouped: group.is_some(),
+                key: group.flatten().map(Fingerprint),
+            })
+            .collect(),
+        payloads: messages.into_iter().flat_map(|(_, payload, _)| payload).collect(),
     })
 }
 
@@ -134,16 +137,33 @@ fn change() -> impl Strategy<Value = Change> {
         queue().prop_map(|queue| Change::DeleteQueue { queue }),
         queue().prop_map(|queue| Change::PurgeQueue { queue }),
         send(),
-        (queue(), time(), any::<u32>(), seqs(), seqs(), queue()).prop_map(
-            |(queue, wall, timeout_ms, leases, moves, target)| Change::Receive {
+        (
+            queue(),
+            time(),
+            any::<u32>(),
+            seqs(),
+            seqs(),
+            queue(),
+            proptest::option::of(any::<[u64; 2]>())
+        )
+            .prop_map(|(queue, wall, timeout_ms, leases, moves, target, attempt)| {
+                Change::Receive {
+                    queue,
+                    wall,
+                    timeout_ms,
+                    leases,
+                    moves,
+                    target,
+                    attempt: attempt.map(Fingerprint),
+                }
+            }),
+        (queue(), any::<[u64; 2]>(), any::<u32>()).prop_map(|(queue, attempt, timeout_ms)| {
+            Change::RepeatReceive {
                 queue,
-                wall,
+                attempt: Fingerprint(attempt),
                 timeout_ms,
-                leases,
-                moves,
-                target,
             }
-        ),
+        }),
         (queue(), seqs()).prop_map(|(queue, seqs)| Change::Delete { queue, seqs }),
         (queue(), vec(any::<(u64, u32)>(), 0..10))
             .prop_map(|(queue, changes)| Change::ChangeVisibility { queue, changes }),
@@ -282,6 +302,7 @@ fn kind_numbers_are_frozen() {
             leases: vec![],
             moves: vec![],
             target: queue,
+            attempt: None,
         },
         Change::Delete { queue, seqs: vec![] },
         Change::ChangeVisibility {
@@ -311,8 +332,47 @@ fn kind_numbers_are_frozen() {
     for (kind, change) in (1u8..).zip(changes) {
         assert_eq!(encoded(&Record { at: t, change })[0], kind);
     }
-    for unknown in [0, 15, 255] {
+    let attempt = Fingerprint([1, 2]);
+    let later = [
+        Change::Send {
+            queue,
+            entries: vec![Sent {
+                delay_ms: 0,
+                len: 0,
+                grouped: true,
+                key: None,
+            }],
+            payloads: vec![],
+        },
+        Change::Receive {
+            queue,
+            wall: t,
+            timeout_ms: 0,
+            leases: vec![],
+            moves: vec![],
+            target: queue,
+            attempt: Some(attempt),
+        },
+        Change::RepeatReceive {
+            queue,
+            attempt,
+            timeout_ms: 0,
+        },
+    ];
+    for (kind, change) in (20u8..).zip(later) {
+        assert_eq!(encoded(&Record { at: t, change })[0], kind);
+    }
+    for unknown in [0, 23, 255] {
         assert!(Record::decode(&[unknown, 0, 0, 0, 0, 0, 0, 0, 0]).is_err());
+    }
+}
+
+const fn plain(delay_ms: u32, len: u32) -> Sent {
+    Sent {
+        delay_ms,
+        len,
+        grouped: false,
+        key: None,
     }
 }
 
@@ -327,13 +387,7 @@ fn a_frozen_record_still_decodes() {
         at: Timestamp(0x0102_0304_0506_0708),
         change: Change::Send {
             queue: QueueId(3),
-            entries: vec![
-                Sent { delay_ms: 0, len: 2 },
-                Sent {
-                    delay_ms: 1_000,
-                    len: 1,
-                },
-            ],
+            entries: vec![plain(0, 2), plain(1_000, 1)],
             payloads: b"ABC".to_vec(),
         },
     };

@@ -159,7 +159,6 @@ impl IntoAws for SendEntryError {
             SendEntryError::Missing(_) => AwsError::missing("MessageBody"),
             SendEntryError::Body(e) => AwsError::bad_request("InvalidMessageContents", e.to_string()),
             SendEntryError::Invalid(e) => e.into_aws(),
-            SendEntryError::Unsupported(e) => invalid_parameter(e.to_string()),
         }
     }
 }
