@@ -492,7 +492,8 @@ fn the_command_line_shows_what_the_api_says() {
     };
     assert_eq!(
         ask(&["queues"]),
-        "QUEUE  DEPTH  IN FLIGHT  DELAYED  OLDEST MS\nq      0      0          0        -\n"
+        "QUEUE  DEPTH  IN FLIGHT  DELAYED  OLDEST MS  SENT/S  RECEIVED/S  DELETED/S\n\
+         q      0      0          0        -          0.0     0.0         0.0\n"
     );
     assert_eq!(ask(&["topics", "ls"]), "TOPIC  SUBSCRIPTIONS\nt      1\n");
     assert_eq!(

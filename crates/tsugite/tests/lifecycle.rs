@@ -116,7 +116,7 @@ fn bad_usage_and_bad_configurations_exit_with_2() {
         ),
         (
             vec!["up", "--aws-auth", "strict"],
-            "tsugite: --aws-auth: authentication `strict`".into(),
+            "tsugite: --aws-auth: this asks for signatures, but there are no keys".into(),
         ),
         (
             vec!["up", "--admin", "0.0.0.0:0"],

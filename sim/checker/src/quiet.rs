@@ -40,8 +40,9 @@ fn counters(view: &View<'_>, line: usize, at: &Span, told: [usize; 3], report: &
     let elsewhere: Vec<usize> = elsewhere.collect();
     for &index in elsewhere.iter().flat_map(|&other| &timeline.lines[other].stored) {
         let stored = &timeline.stored[index];
+        // A purge of the queue where it was seen last does not reach what was moved before.
         let moved =
-            stored.child.is_none() && view.perhaps_moved(stored, at) && view.present(stored, at) != Sure::No;
+            stored.child.is_none() && view.perhaps_moved(stored, at) && !view.surely_ended(stored, at);
         most.iter_mut().for_each(|count| *count += usize::from(moved));
     }
     for &index in &timeline.lines[line].stored {

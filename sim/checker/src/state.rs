@@ -230,8 +230,6 @@ impl View<'_> {
 
     fn surely_gone(&self, stored: &Stored, at: &Span) -> bool {
         let line = &self.timeline.lines[stored.queue];
-        let mut deletes = stored.touches.iter();
-        let deleted = deletes.any(|t| t.span.before(at) && self.surely_deletes(stored, t));
         let came = self.came(stored);
         let purged = |(span, done): &(Span, bool)| {
             *done && came.is_some_and(|came| came.before(span)) && span.before(at)
@@ -241,12 +239,20 @@ impl View<'_> {
             let mut seen = child.deliveries.iter();
             seen.any(|d| d.span.before(at)) || child.child.is_some_and(|_| self.surely_gone(child, at))
         });
+        self.surely_ended(stored, at) || moved || line.purges.iter().any(purged)
+    }
+
+    /// Whether the message was deleted or has expired, wherever it was.
+    pub(crate) fn surely_ended(&self, stored: &Stored, at: &Span) -> bool {
+        let line = &self.timeline.lines[stored.queue];
+        let mut deletes = stored.touches.iter();
+        let deleted = deletes.any(|t| t.span.before(at) && self.surely_deletes(stored, t));
         let expired = line.settings.retention > 0
             && stored.sent.is_some_and(|(span, _)| {
                 let end = span.to.at.saturating_add(line.settings.retention);
                 end.saturating_add(self.rules.grace) < at.from.at
             });
-        deleted || moved || expired || line.purges.iter().any(purged)
+        deleted || expired
     }
 
     /// Whether its first delay is surely over, or surely not.

@@ -295,7 +295,14 @@ impl<'a> Timeline<'a> {
             );
             report.add(Class::Phantom, span.to.n, what);
         }
-        if let Some(at) = stored.deliveries.iter().position(|d| d.handle == message.handle) {
+        // A crash may forget a lease and its handle with it; the next delivery may then have the same one. Not so on FIFO
+        // queues, where an attempt is repeated after it.
+        let crashes = &self.crashes;
+        let same = |d: &Delivery| {
+            let forgotten = crashes.iter().any(|c| d.span.to.n < c.n && c.n < span.from.n);
+            d.handle == message.handle && (!forgotten || attempt.is_some())
+        };
+        if let Some(at) = stored.deliveries.iter().position(same) {
             let first = &mut stored.deliveries[at];
             if attempt.is_none() || first.attempt.as_ref() != attempt {
                 let what = format!("{} was given twice under one handle", message.body);

@@ -324,15 +324,15 @@ mod tests {
         let text = messages(&answer);
         let lines: Vec<Vec<&str>> = text
             .lines()
-            .map(|line| line.split("  ").filter(|c| !c.is_empty()).collect())
+            .map(|line| {
+                line.split("  ")
+                    .map(str::trim)
+                    .filter(|c| !c.is_empty())
+                    .collect()
+            })
             .collect();
-        assert_eq!(
-            lines[1],
-            ["6", "i", "s", "in_flight until u", "2", "a b"]
-                .map(str::trim)
-                .to_vec(),
-            "{text}"
-        );
+        let first = ["6", "i", "s", "in_flight until u", "2", "a b"];
+        assert_eq!(lines[1], first, "{text}");
         assert!(
             text.contains("unreadable: damaged") && text.ends_with("more: --after 7\n"),
             "{text}"
