@@ -14,6 +14,7 @@
 
 mod batch;
 mod checkpoint;
+mod cold;
 mod committer;
 pub mod disk;
 mod domains;

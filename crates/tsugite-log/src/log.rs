@@ -16,6 +16,7 @@ use tsugite_base::{Decision, Now, Place, Wait, World};
 use tsugite_engine::{Failure, Unavailable};
 
 use crate::batch::{Batch, Frame};
+use crate::cold::Cold;
 use crate::disk::{Disk, Guard};
 use crate::format::segment_name;
 use crate::front::{CheckpointState, Front};
@@ -47,6 +48,7 @@ pub(crate) struct Shared<S> {
     synced: AtomicU64,
     waiters: Mutex<Vec<(u64, Waker)>>,
     hot: Mutex<Hot>,
+    cold: Mutex<Cold>,
     pub(crate) segments: Segments,
     pub(crate) keeper: Inbox,
     pub(crate) disk: Arc<dyn Disk>,
@@ -106,6 +108,7 @@ impl<S: State> Shared<S> {
             synced: AtomicU64::new(start.end),
             waiters: Mutex::default(),
             hot: Mutex::new(Hot::new(sizes.hot)),
+            cold: Mutex::default(),
             segments: start.segments,
             keeper: Inbox::default(),
             disk,
@@ -230,6 +233,10 @@ impl<S: State> Shared<S> {
 
     fn hot(&self) -> MutexGuard<'_, Hot> {
         self.hot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn cold(&self) -> MutexGuard<'_, Cold> {
+        self.cold.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -383,19 +390,26 @@ impl<S: State> Log<S> {
         // which it cannot slip by.
         hot().or_else(|| {
             if place.end() <= self.synced() {
-                return None;
+                return self.0.cold().get(place);
             }
             let pending = self.0.front().batch.get(place);
             pending.or_else(hot)
         })
     }
 
+    /// Reads a place together with its surroundings, which are kept for a while.
     fn on_disk(&self, place: Place) -> Result<Bytes, Unavailable> {
+        if let Some(bytes) = self.0.cold().get(place) {
+            return Ok(bytes);
+        }
         let Place { lsn, len } = place;
         let segments = &self.0.segments;
         let gone = || Unavailable::Unreadable(format!("position {lsn:#x} is no longer in the log"));
+        // Looked at first: a segment that begins later cannot hold anything below this.
+        let synced = self.synced();
         let segment = segments.holding(lsn).ok_or_else(gone)?;
-        let bytes = segment.read(place).map_err(|e| {
+        let block = Cold::block(place, segment.base..synced.min(segments.end_of(&segment)));
+        let bytes = segment.read(block).map_err(|e| {
             let name = segment_name(segment.base);
             let what = format!("{len} bytes at position {lsn:#x}, in {name}: {e}");
             tracing::error!("cannot read {what}");
@@ -404,9 +418,13 @@ impl<S: State> Log<S> {
         self.0.metrics.disk_reads.fetch_add(1, Relaxed);
         // A segment leaves the map before its file is used again: if it is still there, this was its content.
         match segments.holding(lsn) {
-            Some(still) if Arc::ptr_eq(&still, &segment) => Ok(bytes),
-            _ => Err(gone()),
+            Some(still) if Arc::ptr_eq(&still, &segment) => {}
+            _ => return Err(gone()),
         }
+        let from = (lsn - block.lsn) as usize;
+        let found = bytes.slice(from..from + len as usize);
+        self.0.cold().put(block.lsn, bytes);
+        Ok(found)
     }
 
     /// The counters now.

@@ -57,6 +57,16 @@ impl Segments {
         Some(segment.clone())
     }
 
+    /// The position where the segment after the one with this base begins, or where this one's room ends.
+    pub(crate) fn end_of(&self, segment: &Segment) -> u64 {
+        let next = self
+            .read()
+            .range(segment.base + 1..)
+            .next()
+            .map(|(base, _)| *base);
+        next.map_or(segment.limit(), |next| next.min(segment.limit()))
+    }
+
     /// Takes out the oldest segment if all of it lies below `keep_from`; never the newest.
     pub(crate) fn pop_below(&self, keep_from: u64) -> Option<Arc<Segment>> {
         let mut map = self.write();
