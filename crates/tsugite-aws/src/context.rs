@@ -20,7 +20,8 @@ pub struct Context {
     pub base_url: String,
     /// Identity of this request, in every answer.
     pub request_id: Uuid,
-    /// `X-Amzn-Trace-Id` of the request, which messages inherit that bring none of their own.
+    /// `X-Amzn-Trace-Id` of the request, or its `traceparent` in that form: messages inherit it that bring none of
+    /// their own.
     pub trace_header: Option<String>,
 }
 

@@ -20,6 +20,7 @@ pub mod query;
 pub mod shapes;
 pub mod sigv4;
 pub mod time;
+pub mod trace;
 pub mod xml;
 
 pub use context::Context;

@@ -1,5 +1,6 @@
 //! The only file that reads the host's clock and entropy; everything else is handed a [`World`].
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -66,13 +67,36 @@ fn wall_ms() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The operating system's random generator.
+/// The operating system's random generator, asked for some hundred bytes at a time.
 pub struct HostEntropy;
+
+/// Bytes that a thread has in stock, and how many of them are used up.
+struct Stock {
+    bytes: [u8; 512],
+    used: usize,
+}
+
+thread_local! {
+    static STOCK: RefCell<Stock> = const { RefCell::new(Stock { bytes: [0; 512], used: 512 }) };
+}
 
 impl Entropy for HostEntropy {
     fn fill(&self, buf: &mut [u8]) {
-        // Without entropy receipt handles could be guessed: stopping is the only safe answer.
-        getrandom::fill(buf).expect("the operating system gives random bytes");
+        // Without entropy ids and keys could be guessed: stopping is the only safe answer.
+        let ask = |buf: &mut [u8]| getrandom::fill(buf).expect("the operating system gives random bytes");
+        STOCK.with_borrow_mut(|stock| {
+            if buf.len() > stock.bytes.len() {
+                return ask(buf);
+            }
+            if stock.used + buf.len() > stock.bytes.len() {
+                ask(&mut stock.bytes);
+                stock.used = 0;
+            }
+            let given = &mut stock.bytes[stock.used..stock.used + buf.len()];
+            buf.copy_from_slice(given);
+            given.fill(0);
+            stock.used += buf.len();
+        });
     }
 }
 
@@ -111,6 +135,13 @@ mod tests {
     #[test]
     fn uuids_differ() {
         let (world, _) = host();
-        assert_ne!(world.uuid(), world.uuid());
+        let here = (0..1_000).map(|_| world.uuid());
+        let other = world.clone();
+        let there = std::thread::spawn(move || (0..1_000).map(|_| other.uuid()).collect::<Vec<_>>());
+        let all: std::collections::BTreeSet<_> = here.chain(there.join().unwrap()).collect();
+        assert_eq!(all.len(), 2_000);
+        let mut long = [0; 2_000];
+        world.entropy.fill(&mut long);
+        assert!(long.chunks(100).all(|part| part.iter().any(|byte| *byte != 0)));
     }
 }

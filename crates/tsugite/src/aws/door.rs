@@ -11,7 +11,7 @@ use hyper::body::Incoming;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tsugite_aws::context::{Caller, Credential, Facts};
-use tsugite_aws::{AwsError, Context, Dialect, Fields, Form, shapes, xml};
+use tsugite_aws::{AwsError, Context, Dialect, Fields, Form, shapes, trace, xml};
 use tsugite_base::names::Scope;
 use tsugite_base::rng::SplitMix64;
 use tsugite_base::{Uuid, World};
@@ -353,12 +353,16 @@ impl<S: Messaging + RegistryStore> Served<S> {
             facts,
             base_url: format!("http://{}", host.unwrap_or("localhost")),
             request_id,
-            trace_header: headers
-                .get("x-amzn-trace-id")
-                .and_then(|value| value.to_str().ok())
-                .map(str::to_owned),
+            trace_header: trace_of(headers),
         }
     }
+}
+
+/// The trace that a request belongs to, in AWS's words or in W3C's.
+fn trace_of(headers: &HeaderMap) -> Option<String> {
+    let text = |name: &str| headers.get(name)?.to_str().ok();
+    let stated = text("x-amzn-trace-id").map(str::to_owned);
+    stated.or_else(|| trace::header_of_traceparent(text("traceparent")?))
 }
 
 /// The service that a Query request means: by its version, its signature, its path, or an action that only one has.
