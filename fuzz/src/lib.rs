@@ -4,6 +4,7 @@
 //! a format, so that most targets damage valid input: [`damage`] edits a few bytes of an example.
 #![cfg(test)]
 
+mod aws_auth;
 mod aws_json;
 mod aws_query;
 mod broker_records;
