@@ -79,12 +79,15 @@ pub(crate) async fn run(options: Options) -> Result<()> {
 
 /// Requests per second in a tool's output, on the line with `mark`: `Requests/sec: 123.4`, or
 /// `finished in 5.00s, 123.40 req/s, …`.
-fn rate_of(program: &str, arguments: &[&str], mark: &str) -> Result<f64> {
+pub(crate) fn rate_of(program: &str, arguments: &[&str], mark: &str) -> Result<f64> {
     let output = Command::new(program)
         .args(arguments)
         .output()
         .map_err(|error| format!("{program}: {error}"))?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    if let Some(failures) = text.lines().find(|line| line.contains("Non-2xx")) {
+        return Err(format!("{program}: {}", failures.trim()).into());
+    }
     let line = text
         .lines()
         .find_map(|line| line.split_once(mark))

@@ -4,21 +4,27 @@
 //! it was due, not from the instant at which a late client came round to sending it. A proxy that stalls
 //! therefore pays for every call that should have been made meanwhile (no coordinated omission).
 
+pub(crate) mod amqp;
 pub(crate) mod grpc;
 pub(crate) mod http1;
+pub(crate) mod nats;
 pub(crate) mod redis;
 pub(crate) mod sqs;
 
+use std::cell::Cell;
 use std::io;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
+
+use tokio::task::JoinHandle;
 
 use crate::Result;
 use crate::histogram::Histogram;
 
 /// Something that can be asked to do its one thing again and again.
 pub(crate) trait Client {
-    /// One call. After an error the client connects anew by itself.
-    async fn call(&mut self) -> io::Result<()>;
+    /// One call; how many messages it dealt with. After an error the client connects anew by itself.
+    async fn call(&mut self) -> io::Result<u64>;
 }
 
 /// When the next call is made.
@@ -33,13 +39,60 @@ pub(crate) enum Pace {
 /// What came of it.
 pub(crate) struct Outcome {
     pub(crate) latencies: Histogram,
+    /// Messages (or requests) dealt with.
+    pub(crate) messages: u64,
     pub(crate) errors: u64,
+    first_error: Option<io::Error>,
     pub(crate) took: Duration,
 }
 
 impl Outcome {
+    fn new() -> Outcome {
+        Outcome {
+            latencies: Histogram::new(),
+            messages: 0,
+            errors: 0,
+            first_error: None,
+            took: Duration::ZERO,
+        }
+    }
+
     pub(crate) fn per_second(&self) -> f64 {
-        self.latencies.count() as f64 / self.took.as_secs_f64()
+        self.messages as f64 / self.took.as_secs_f64()
+    }
+
+    fn note(&mut self, answer: io::Result<u64>, took: Duration) {
+        match answer {
+            Ok(messages) => {
+                self.latencies.record(took);
+                self.messages += messages;
+            }
+            Err(error) => {
+                self.errors += 1;
+                self.first_error.get_or_insert(error);
+            }
+        }
+    }
+
+    fn merge(&mut self, other: Outcome) {
+        self.latencies.merge(&other.latencies);
+        self.messages += other.messages;
+        self.errors += other.errors;
+        self.first_error = self.first_error.take().or(other.first_error);
+    }
+
+    /// Refuses figures with a single failed call in them.
+    pub(crate) fn flawless(self) -> Result<Outcome> {
+        match &self.first_error {
+            Some(error) => Err(format!(
+                "{} calls failed beside {} answered, the first with: {error}",
+                self.errors,
+                self.latencies.count()
+            )
+            .into()),
+            None if self.messages == 0 => Err("nothing was done".into()),
+            None => Ok(self),
+        }
     }
 
     /// Refuses figures that rest on failed calls.
@@ -65,36 +118,62 @@ pub(crate) async fn drive<C: Client + 'static>(
     let begin = Instant::now();
     let end = begin + length;
     let count = clients.len() as u32;
-    let tasks: Vec<_> = (0u32..)
-        .zip(clients)
-        .map(|(index, client)| {
-            tokio::task::spawn_local(one_client(client, Timetable::new(pace, begin, index, count), end))
+    let tasks = (0u32..).zip(clients).map(|(index, client)| {
+        tokio::task::spawn_local(one_client(client, Timetable::new(pace, begin, index, count), end))
+    });
+    gather(tasks.collect(), begin).await
+}
+
+/// Drives `clients` in a closed loop until they have dealt with so many messages together; an error when one of
+/// their calls fails or `limit` passes before.
+pub(crate) async fn drive_through<C: Client + 'static>(
+    clients: Vec<C>,
+    messages: u64,
+    limit: Duration,
+) -> Result<Outcome> {
+    let begin = Instant::now();
+    let left = Rc::new(Cell::new(messages));
+    let tasks = clients.into_iter().map(|mut client| {
+        let left = Rc::clone(&left);
+        tokio::task::spawn_local(async move {
+            let mut seen = Outcome::new();
+            while left.get() > 0 && seen.errors == 0 && begin.elapsed() < limit {
+                let from = Instant::now();
+                let answer = client.call().await;
+                left.set(left.get().saturating_sub(*answer.as_ref().unwrap_or(&0)));
+                seen.note(answer, from.elapsed());
+            }
+            (client, seen)
         })
-        .collect();
-    let mut all = Outcome {
-        latencies: Histogram::new(),
-        errors: 0,
-        took: Duration::ZERO,
-    };
-    let mut back = Vec::new();
+    });
+    let (_, outcome) = gather(tasks.collect(), begin).await;
+    if left.get() > 0 && outcome.errors == 0 {
+        return Err(format!(
+            "{} of {messages} messages were still to do after {limit:?}",
+            left.get()
+        )
+        .into());
+    }
+    outcome.flawless()
+}
+
+async fn gather<C>(tasks: Vec<JoinHandle<(C, Outcome)>>, begin: Instant) -> (Vec<C>, Outcome) {
+    let (mut all, mut back) = (Outcome::new(), Vec::new());
     for task in tasks {
-        let Ok((client, latencies, errors)) = task.await else {
-            continue;
-        };
-        all.latencies.merge(&latencies);
-        all.errors += errors;
+        let Ok((client, seen)) = task.await else { continue };
+        all.merge(seen);
         back.push(client);
     }
     all.took = begin.elapsed();
     (back, all)
 }
 
-async fn one_client<C: Client>(mut client: C, mut timetable: Timetable, end: Instant) -> (C, Histogram, u64) {
-    let (mut latencies, mut errors) = (Histogram::new(), 0);
+async fn one_client<C: Client>(mut client: C, mut timetable: Timetable, end: Instant) -> (C, Outcome) {
+    let mut seen = Outcome::new();
     loop {
         let due = timetable.next();
         if due >= end {
-            return (client, latencies, errors);
+            return (client, seen);
         }
         if let Some(wait) = due.checked_duration_since(Instant::now()) {
             tokio::time::sleep(wait).await;
@@ -105,10 +184,8 @@ async fn one_client<C: Client>(mut client: C, mut timetable: Timetable, end: Ins
         } else {
             Instant::now()
         };
-        match client.call().await {
-            Ok(()) => latencies.record(from.elapsed()),
-            Err(_) => errors += 1,
-        }
+        let answer = client.call().await;
+        seen.note(answer, from.elapsed());
         timetable.answered();
     }
 }
@@ -169,12 +246,12 @@ mod tests {
     }
 
     impl Client for StallsOnce {
-        async fn call(&mut self) -> io::Result<()> {
+        async fn call(&mut self) -> io::Result<u64> {
             self.calls += 1;
             if self.calls == 5 {
                 tokio::time::sleep(Duration::from_millis(200)).await;
             }
-            Ok(())
+            Ok(1)
         }
     }
 

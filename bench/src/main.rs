@@ -1,6 +1,6 @@
 //! Benchmarks against the programs that people would use otherwise, in the same run and by the same load.
 //!
-//! `cargo xtask bench gateway|sqs` builds and calls this. It links nothing of Tsugite: it starts the binary
+//! `cargo xtask bench gateway|sqs|calibrate` builds and calls this. It links nothing of Tsugite: it starts the binary
 //! named by `TSUGITE_BIN`, as it starts the peers.
 #![expect(
     clippy::print_stdout,
@@ -26,15 +26,17 @@ type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 const HELP: &str = "\
 tsugite-bench gateway [OPTIONS]    Tsugite, nginx, HAProxy and Envoy in front of the same upstream
-tsugite-bench sqs [OPTIONS]        Tsugite's SQS and Redis streams (appendfsync always) on the same disk
+tsugite-bench sqs [OPTIONS]        the queues' goals: Tsugite beside nginx, Redis, LocalStack, moto, NATS, RabbitMQ
 tsugite-bench calibrate [OPTIONS]  our load generator against wrk and h2load
 tsugite-bench upstream HTTP1_PORT GRPC_PORT    the upstream alone: answers of 1 KiB
 
   --rounds N    times that each contender has its turn (default 5)
   --seconds N   of each measurement (default 5)
-  --threads N   of each contender (default 1)
-  --rate N      requests per second of the fixed-rate part (default 2000)
-  --only NAME   only this contender beside Tsugite
+  --threads N   of each contender of gateway (default 1)
+  --rate N      requests per second of gateway's fixed-rate part (default 2000)
+  --peers A,B   only these contenders beside Tsugite; `none` for Tsugite alone
+  --only A,B    only these scenarios of sqs: generator, send, batch, cycle, one, fifo, written, idle, polls, stored
+  --stored N    messages of the scenario stored (default 1000000; the goal is for 10000000)
   --write       put the tables into bench/RESULTS.md";
 
 /// What one can choose on the command line.
@@ -44,7 +46,9 @@ struct Options {
     seconds: Duration,
     threads: usize,
     rate: u64,
-    only: Option<String>,
+    peers: Option<Vec<String>>,
+    only: Option<Vec<String>>,
+    stored: u64,
     write: bool,
 }
 
@@ -56,7 +60,9 @@ impl Options {
             seconds,
             threads: 1,
             rate: 2000,
+            peers: None,
             only: None,
+            stored: 1_000_000,
             write: false,
         };
         let mut words = words.iter();
@@ -66,7 +72,9 @@ impl Options {
                 "--seconds" => options.seconds = Duration::from_secs(words.next()?.parse().ok()?),
                 "--threads" => options.threads = words.next()?.parse().ok()?,
                 "--rate" => options.rate = words.next()?.parse().ok()?,
-                "--only" => options.only = Some(words.next()?.clone()),
+                "--peers" => options.peers = Some(list(words.next()?)),
+                "--only" => options.only = Some(list(words.next()?)),
+                "--stored" => options.stored = words.next()?.parse().ok()?,
                 "--write" => options.write = true,
                 _ => return None,
             }
@@ -75,8 +83,20 @@ impl Options {
     }
 
     fn takes(&self, contender: &str) -> bool {
-        contender == "tsugite" || self.only.as_deref().is_none_or(|only| only == contender)
+        contender == "tsugite" || is_among(contender, self.peers.as_deref())
     }
+
+    fn plays(&self, scenario: &str) -> bool {
+        is_among(scenario, self.only.as_deref())
+    }
+}
+
+fn list(word: &str) -> Vec<String> {
+    word.split(',').map(str::to_owned).collect()
+}
+
+fn is_among(name: &str, chosen: Option<&[String]>) -> bool {
+    chosen.is_none_or(|chosen| chosen.iter().any(|one| one == name))
 }
 
 fn main() -> ExitCode {

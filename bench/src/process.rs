@@ -35,15 +35,43 @@ impl Process {
 
     /// Waits until something accepts at `address`.
     pub(crate) fn wait_for(&mut self, address: SocketAddr, log: &Path) -> Result<()> {
+        let accepts = || TcpStream::connect_timeout(&address, Duration::from_millis(100)).is_ok();
+        self.wait_until(accepts, Duration::from_secs(60), log)
+            .map_err(|error| format!("{address}: {error}").into())
+    }
+
+    /// Waits until the process is what it should be, which is looked at every millisecond.
+    pub(crate) fn wait_until(
+        &mut self,
+        is_ready: impl Fn() -> bool,
+        limit: Duration,
+        log: &Path,
+    ) -> Result<()> {
         let begin = Instant::now();
-        while TcpStream::connect_timeout(&address, Duration::from_millis(100)).is_err() {
-            if self.child.try_wait()?.is_some() || begin.elapsed() > Duration::from_secs(15) {
+        while !is_ready() {
+            if self.child.try_wait()?.is_some() || begin.elapsed() > limit {
                 let told = fs::read_to_string(log).unwrap_or_default();
-                return Err(format!("{} does not serve at {address}:\n{told}", self.name).into());
+                return Err(format!("{} does not serve:\n{told}", self.name).into());
             }
-            std::thread::sleep(Duration::from_millis(10));
+            std::thread::sleep(Duration::from_millis(1));
         }
         Ok(())
+    }
+
+    /// Ends the process as a crash would.
+    pub(crate) fn kill_now(mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// Bytes that the process has made the kernel write to disk.
+    pub(crate) fn written_bytes(&self) -> Result<f64> {
+        let text = fs::read_to_string(format!("/proc/{}/io", self.child.id()))?;
+        let bytes = text
+            .lines()
+            .find_map(|line| line.strip_prefix("write_bytes: ")?.parse().ok());
+        bytes.ok_or_else(|| "no write_bytes in /proc/PID/io".into())
     }
 
     /// User plus system seconds of the process and its children since their start.
@@ -89,6 +117,9 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        if !matches!(self.child.try_wait(), Ok(None)) {
+            return; // It is gone, and its number may be another's by now.
+        }
         // TERM first: nginx's master and HAProxy's take their workers with them.
         let asked = Command::new("kill").arg(self.child.id().to_string()).status();
         let begin = Instant::now();

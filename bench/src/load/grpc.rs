@@ -49,7 +49,7 @@ impl Unary {
 }
 
 impl Client for Unary {
-    async fn call(&mut self) -> io::Result<()> {
+    async fn call(&mut self) -> io::Result<u64> {
         let request = Request::post(format!("http://{}/bench.Bench/Call", self.authority))
             .header(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"))
             .header(header::TE, HeaderValue::from_static("trailers"))
@@ -66,7 +66,7 @@ impl Client for Unary {
             .and_then(|trailers| trailers.get("grpc-status"))
             .is_some_and(|s| s == "0");
         if succeeded && body.to_bytes().len() == crate::upstream::ANSWER_BYTES + 5 {
-            Ok(())
+            Ok(1)
         } else {
             Err(io::ErrorKind::InvalidData.into())
         }

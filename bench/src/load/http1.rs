@@ -15,10 +15,11 @@ pub(crate) struct Http1 {
     buffer: Vec<u8>,
 }
 
-/// Where a response lies in the buffer.
+/// Where a response lies in the buffer, and whether the connection ends with it.
 struct Framing {
     body: usize,
     end: usize,
+    closes: bool,
 }
 
 impl Http1 {
@@ -26,8 +27,16 @@ impl Http1 {
         Http1 {
             address,
             stream: None,
-            buffer: Vec::with_capacity(16 * 1024),
+            buffer: Vec::with_capacity(1024),
         }
+    }
+
+    /// Opens the connection ahead of the first exchange.
+    pub(crate) async fn connect(&mut self) -> io::Result<()> {
+        let stream = TcpStream::connect(self.address).await?;
+        stream.set_nodelay(true)?;
+        self.stream = Some(stream);
+        Ok(())
     }
 
     /// Sends `request` and returns the body of a 200; anything else is an error.
@@ -39,18 +48,17 @@ impl Http1 {
                 return Err(error);
             }
         };
+        if framing.closes {
+            self.stream = None;
+        }
         Ok(&self.buffer[framing.body..framing.end])
     }
 
     async fn try_exchange(&mut self, request: &[u8]) -> io::Result<Framing> {
-        let stream = match &mut self.stream {
-            Some(stream) => stream,
-            empty => {
-                let stream = TcpStream::connect(self.address).await?;
-                stream.set_nodelay(true)?;
-                empty.insert(stream)
-            }
-        };
+        if self.stream.is_none() {
+            self.connect().await?;
+        }
+        let stream = self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
         stream.write_all(request).await?;
         self.buffer.clear();
         loop {
@@ -85,6 +93,9 @@ fn framing(buffer: &[u8]) -> io::Result<Option<Framing>> {
     Ok(Some(Framing {
         body: head + 4,
         end: head + 4 + length,
+        closes: text
+            .lines()
+            .any(|line| line.eq_ignore_ascii_case("connection: close")),
     }))
 }
 
@@ -105,10 +116,10 @@ impl Get {
 }
 
 impl Client for Get {
-    async fn call(&mut self) -> io::Result<()> {
+    async fn call(&mut self) -> io::Result<u64> {
         let body = self.connection.exchange(&self.request).await?;
         if body.len() == crate::upstream::ANSWER_BYTES {
-            Ok(())
+            Ok(1)
         } else {
             Err(io::ErrorKind::InvalidData.into())
         }
@@ -125,6 +136,9 @@ mod tests {
             .unwrap()
             .unwrap();
         assert_eq!((found.body, found.end), (38, 41));
+        assert!(!found.closes);
+        let closing = framing(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        assert!(closing.unwrap().unwrap().closes);
         assert!(
             framing(b"HTTP/1.1 200 OK\r\nConte").unwrap().is_none(),
             "incomplete"

@@ -1,4 +1,4 @@
-//! A bare RESP2 client for Redis streams: XADD, and the add-read-acknowledge-delete cycle in pipelines of ten.
+//! A bare RESP2 client for Redis streams: XADD alone or pipelined, and the add-read-acknowledge-delete cycle in pipelines of ten.
 
 use std::io;
 use std::net::SocketAddr;
@@ -125,27 +125,32 @@ pub(crate) async fn prepare(address: SocketAddr) -> io::Result<()> {
     connection.pipeline(&[delete, group]).await.map(drop)
 }
 
-/// Adds one entry and waits for the answer, which comes after the sync.
+/// Adds entries in one pipeline and waits for the answers, which come after the sync.
 pub(crate) struct Add {
     connection: Connection,
-    add: Vec<u8>,
+    adds: Vec<Vec<u8>>,
 }
 
 impl Add {
-    pub(crate) fn new(address: SocketAddr, body: &[u8]) -> Add {
+    pub(crate) fn new(address: SocketAddr, body: &[u8], at_once: usize) -> Add {
         Add {
             connection: Connection::new(address),
-            add: xadd(body),
+            adds: vec![xadd(body); at_once],
         }
     }
 }
 
 impl Client for Add {
-    async fn call(&mut self) -> io::Result<()> {
-        self.connection
-            .pipeline(std::slice::from_ref(&self.add))
-            .await
-            .map(drop)
+    async fn call(&mut self) -> io::Result<u64> {
+        let answers = self.connection.pipeline(&self.adds).await?;
+        if answers
+            .iter()
+            .all(|answer| matches!(answer, Answer::Text(id) if !id.is_empty()))
+        {
+            Ok(answers.len() as u64)
+        } else {
+            Err(malformed())
+        }
     }
 }
 
@@ -179,12 +184,12 @@ impl Cycle {
 }
 
 impl Client for Cycle {
-    async fn call(&mut self) -> io::Result<()> {
+    async fn call(&mut self) -> io::Result<u64> {
         self.connection.pipeline(&self.adds).await?;
         let mut answers = self.connection.pipeline(std::slice::from_ref(&self.read)).await?;
         let ids = answers.pop().map(entry_ids).unwrap_or_default();
         if ids.is_empty() {
-            return Ok(()); // Another consumer took ours; it acknowledges them.
+            return Ok(0); // Another consumer took ours; it acknowledges them.
         }
         let ids: Vec<&[u8]> = ids.iter().map(Vec::as_slice).collect();
         let acknowledge = [&[b"XACK", STREAM.as_bytes(), GROUP.as_bytes()], ids.as_slice()].concat();
@@ -194,7 +199,7 @@ impl Client for Cycle {
             .pipeline(&[command(&acknowledge), command(&delete)])
             .await?;
         match answers.last() {
-            Some(Answer::Number(deleted)) if *deleted == ids.len() as i64 => Ok(()),
+            Some(Answer::Number(deleted)) if *deleted == ids.len() as i64 => Ok(ids.len() as u64),
             _ => Err(malformed()),
         }
     }
