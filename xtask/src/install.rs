@@ -16,7 +16,11 @@ const BENCH_PROGRAMS: &[Need] = &[
     ("redis-server", "redis-server"),
     ("wrk", "wrk"),
     ("h2load", "nghttp2-client"),
+    ("nats-server", "nats-server"),
+    ("rabbitmqctl", "rabbitmq-server"),
 ];
+/// Pythons that run LocalStack, newest first.
+const LOCALSTACK_PYTHONS: &[&str] = &["python3.13", "python3.12"];
 /// The oldest Node that the AWS SDK for JavaScript supports.
 const NODE_MAJOR_MIN: u32 = 20;
 /// Brings Node where the system's is missing or older.
@@ -39,6 +43,45 @@ pub(crate) fn python(runner: &mut Runner) {
 pub(crate) fn bench_peers(runner: &mut Runner) {
     debian(runner, BENCH_PROGRAMS, &[]);
     python_packages(runner, &venv(), "bench/requirements.txt");
+    // Each brings its own moto, so each has an environment of its own.
+    let moto = root().join(".cache/venv-moto");
+    python_packages(runner, &moto, "bench/requirements-moto.txt");
+    let Some(python) = localstack_python() else {
+        println!(
+            "LocalStack is left out: it needs one of {}",
+            LOCALSTACK_PYTHONS.join(", ")
+        );
+        return;
+    };
+    let localstack = root().join(".cache/venv-localstack");
+    let is_there = localstack.join("bin/pip").exists();
+    let mut create = Command::new(python);
+    if is_there
+        || runner.run(
+            "venv for LocalStack",
+            create.args(["-m", "venv"]).arg(&localstack),
+        )
+    {
+        python_packages(runner, &localstack, "bench/requirements-localstack.txt");
+    }
+}
+
+/// A Python that is new enough for LocalStack: on the path, or one of pyenv's.
+fn localstack_python() -> Option<PathBuf> {
+    let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
+    let versions = std::fs::read_dir(home.join(".pyenv/versions"));
+    let pyenv = versions
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|version| version.path().join("bin"));
+    let folders: Vec<PathBuf> = pyenv
+        .chain([PathBuf::from("/usr/bin"), PathBuf::from("/usr/local/bin")])
+        .collect();
+    LOCALSTACK_PYTHONS
+        .iter()
+        .flat_map(|name| folders.iter().map(move |folder| folder.join(name)))
+        .find(|python| python.is_file())
 }
 
 /// Installs the packages whose programs are missing, and `extra`.

@@ -1,12 +1,16 @@
 //! Bytes that reach the disk for each byte of accepted bodies, while as much is consumed as produced.
 
+use std::os::unix::fs::MetadataExt;
+use std::process::Command;
+
+use super::CONNECTIONS;
 use super::board::Board;
 use super::servers::Tsugite;
-use super::{CONNECTIONS, Result};
-use crate::Options;
 use crate::load::http1::Http1;
 use crate::load::sqs::Queue;
 use crate::load::{Pace, drive};
+use crate::peers::repository;
+use crate::{Options, Result};
 
 const BODY_BYTES: usize = 1024;
 /// Messages of one call's batch.
@@ -26,20 +30,54 @@ pub(super) async fn run(options: &Options, board: &mut Board) -> Result<()> {
     let after = counts(&tsugite).await?;
     let outcome = outcome.flawless()?;
     let accepted = (outcome.latencies.count() * BATCH * BODY_BYTES as u64) as f64;
-    board.value("written", (after.0 - before.0) / accepted);
-    board.value("logged", (after.1 - before.1) / accepted);
+    for (name, before, after) in [
+        ("device", before.device, after.device),
+        ("written", before.process, after.process),
+        ("logged", before.log, after.log),
+    ] {
+        board.value(name, (after - before) / accepted);
+    }
     Ok(())
 }
 
-/// Bytes written so far: by the kernel's count of pages, and by the log's of records.
-async fn counts(tsugite: &Tsugite) -> Result<(f64, f64)> {
+/// Bytes written so far.
+struct Counts {
+    /// By the disk, for whoever wrote: true on a quiet machine.
+    device: f64,
+    /// As the kernel counts for the process: pages as they get dirty, a large page whole however little of it changed.
+    process: f64,
+    /// As the log counts its frames, without what is written ahead to reserve space.
+    log: f64,
+}
+
+async fn counts(tsugite: &Tsugite) -> Result<Counts> {
     let admin = tsugite.admin()?;
     let request = format!("GET /metrics HTTP/1.1\r\nHost: {admin}\r\n\r\n");
     let mut connection = Http1::new(admin);
     let metrics = std::str::from_utf8(connection.exchange(request.as_bytes()).await?)?;
-    let logged = metrics
+    let log = metrics
         .lines()
         .find_map(|line| line.strip_prefix("tsugite_log_bytes_total ")?.trim().parse().ok());
-    let logged = logged.ok_or("no tsugite_log_bytes_total among the metrics")?;
-    Ok((tsugite.server.process.written_bytes()?, logged))
+    let log = log.ok_or("no tsugite_log_bytes_total among the metrics")?;
+    let process = tsugite.server.process.written_bytes()?;
+    let device = written_by_device()?;
+    Ok(Counts { device, process, log })
+}
+
+/// Bytes that the disk under the target folder has written, after it was asked to write what it still holds back.
+fn written_by_device() -> Result<f64> {
+    Command::new("sync").status()?;
+    let device = std::fs::metadata(repository())?.dev();
+    let (major, minor) = (
+        (device >> 8) & 0xfff,
+        (device & 0xff) | ((device >> 12) & 0xf_ff00),
+    );
+    let path = format!("/sys/dev/block/{major}:{minor}/stat");
+    let stat = std::fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
+    // The seventh field counts sectors, which are of 512 bytes here whatever the disk's are.
+    let sectors = stat
+        .split_whitespace()
+        .nth(6)
+        .and_then(|field| field.parse::<f64>().ok());
+    Ok(sectors.ok_or_else(|| format!("{path}: no sectors written"))? * 512.0)
 }
