@@ -10,7 +10,7 @@ use crate::peers::{fill, home, repository, tsugite_binary};
 use crate::process::{Process, free_port};
 
 /// Longest that a start may take, with ten million messages to read.
-const START_MAX: Duration = Duration::from_secs(120);
+const START_MAX: Duration = Duration::from_secs(600);
 
 /// A broker that runs.
 pub(super) struct Server {
