@@ -57,6 +57,10 @@ pub const MOVE_TASK_SECONDS: u64 = 129_600;
 pub const MOVE_TASKS_LISTED: usize = 10;
 /// Messages that one step of a message move task moves.
 pub const MOVES_PER_STEP: usize = 100;
+/// Messages per second that a message move task can be told to move at most (AWS).
+pub const MOVE_TASK_RATE: u32 = 500;
+/// Bytes of payloads in one step of a message move task; a longer message makes a step of its own.
+pub const MOVE_STEP_BYTES: usize = MESSAGE_BYTES;
 /// Characters of a receipt handle (AWS).
 pub const RECEIPT_HANDLE_CHARS: usize = 1_024;
 /// Dead letters moved by one step of a receive; a receive that finds nothing else takes another step.

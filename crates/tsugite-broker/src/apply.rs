@@ -65,6 +65,7 @@ impl Broker {
                 let len = payload.len() as u32;
                 self.apply_publish(&deliveries, Place { lsn, len }, at);
             }
+            Change::MoveTask(change) => self.apply_task(change, place.end(), at),
             of_queues_and_topics => self.apply_other(of_queues_and_topics, at),
         }
     }
@@ -134,6 +135,7 @@ impl Broker {
             | Change::RepeatReceive { .. }
             | Change::Delete { .. }
             | Change::ChangeVisibility { .. }
+            | Change::MoveTask(_)
             | Change::Publish { .. } => {}
         }
     }
@@ -170,6 +172,7 @@ impl Broker {
 
     fn remove_queue(&mut self, id: QueueId) {
         self.tags.forget(id);
+        self.tasks.forget(id);
         if let Some(queue) = self.queues.remove(&id) {
             self.agenda.remove(&(queue.wake_at, id));
             if let Some(names) = self.names.get_mut(&queue.key.scope) {

@@ -11,6 +11,7 @@ use crate::keys::{QueueId, QueueKey, TopicKey};
 use crate::queue::Queue;
 use crate::tags::Tags;
 use crate::tally::Tally;
+use crate::tasks::Tasks;
 
 /// What an operator can set for the whole broker. Only decisions look at it, never `apply`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +53,7 @@ pub struct Broker {
     pub(crate) next_queue: u32,
     pub(crate) topics: BTreeMap<TopicKey, Topic>,
     pub(crate) tags: Tags,
+    pub(crate) tasks: Tasks,
     /// Queues deleted within the last minute, by the machine's time.
     pub(crate) deleted: VecDeque<(Timestamp, QueueKey)>,
     /// When to look at which queue; an entry may be early, never late.

@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use tsugite_base::Invalid;
+use tsugite_base::{Invalid, Uuid};
 
 use crate::keys::{QueueKey, SubscriptionKey, TopicKey};
 
@@ -127,6 +127,39 @@ leaf!(
     |e, f| write!(f, "The policy is over a limit: {}.", e.cap)
 );
 
+leaf!(
+    /// A queue that a move task is to be about does not exist.
+    MoveQueueNotFound { /** The parameter that names it. */ parameter: &'static str, /** The queue asked for. */ queue: QueueKey },
+    |e, f| write!(f, "The resource that you specified for the {} parameter doesn't exist. Looked for: {}.", e.parameter, e.queue.arn())
+);
+leaf!(
+    /// No such move task, or one so old that it is forgotten.
+    MoveTaskNotFound { /** Its id. */ task: Uuid, /** The queue that it is looked for in. */ source: QueueKey },
+    |e, f| write!(f, "The message move task {} of {} does not exist.", e.task, e.source.arn())
+);
+
+operation!(
+    /// What [`crate::Broker::start_move_task`] refuses.
+    StartMoveTaskError {
+        /** No such source or destination. */ Queue(MoveQueueNotFound),
+        /** No dead-letter queue, a rate, a destination of another type, too many tasks. */ Invalid(Invalid),
+    }
+);
+operation!(
+    /// What [`crate::Broker::cancel_move_task`] refuses.
+    CancelMoveTaskError {
+        /** No such source. */ Queue(MoveQueueNotFound),
+        /** No such task. */ Task(MoveTaskNotFound),
+        /** The task has ended. */ Invalid(Invalid),
+    }
+);
+operation!(
+    /// What [`crate::Broker::move_tasks`] refuses.
+    ListMoveTasksError {
+        /** No such source. */ Queue(MoveQueueNotFound),
+        /** A number out of range. */ Invalid(Invalid),
+    }
+);
 operation!(
     /// What [`crate::Broker::tag_queue`] refuses.
     TagError {

@@ -1,8 +1,8 @@
 //! The bytes of a message in the log: written once, read back when the message is received.
 //!
-//! A payload is a CRC-32C of the rest, a kind (1 sent, 2 published, 4 sent with a group; frozen) and the fields in the
-//! order of [`sent`] and [`published`]. A published payload is shared by all queues that got it; what differs from
-//! queue to queue is a [`Delivery`] of fixed length in the same record.
+//! A payload is a CRC-32C of the rest, a kind (1 sent, 2 published, 3 moved, 4 sent with a group; frozen) and the fields
+//! in the order of [`sent`], [`published`] and [`crate::moved`]. A published payload is shared by all queues that got
+//! it; what differs from queue to queue is a [`Delivery`] of fixed length in the same record.
 
 use tsugite_base::codec::{Get, Malformed, Put};
 use tsugite_base::{Timestamp, Uuid};
@@ -10,6 +10,7 @@ use tsugite_base::{Timestamp, Uuid};
 use crate::command::{Lease, Publish, SendEntry};
 use crate::keys::{QueueId, SubscriptionKey, TopicKey};
 use crate::message::{AttributeValue, Content, Message, MessageAttribute, Notification};
+use crate::moved::Moved;
 use crate::settings::{get_scope, put_scope};
 
 const SENT: u8 = 1;
@@ -64,7 +65,7 @@ pub(crate) fn published(out: &mut Vec<u8>, publish: &Publish, sent: Timestamp) {
 }
 
 /// Writes a checksum of what `write` appends, and then that.
-fn checked(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+pub(crate) fn checked(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
     let start = out.len();
     out.put_u32(0);
     write(out);
@@ -72,7 +73,7 @@ fn checked(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
     out[start..start + 4].copy_from_slice(&sum.to_le_bytes());
 }
 
-fn verified<'a>(bytes: &'a [u8], what: &'static str) -> Result<Get<'a>, Malformed> {
+pub(crate) fn verified<'a>(bytes: &'a [u8], what: &'static str) -> Result<Get<'a>, Malformed> {
     let mut get = Get::new(bytes);
     let sum = get.u32(what)?;
     if sum != crc32c::crc32c(&bytes[4..]) {
@@ -163,6 +164,19 @@ impl Message {
     /// # Errors
     /// The bytes are not those that were written.
     pub fn read(lease: Lease, payload: &[u8], delivery: Option<&[u8]>) -> Result<Message, Malformed> {
+        if let Some(moved) = Moved::parse(payload)? {
+            let resent = lease.resent;
+            let mut message = Message::read_unmoved(lease, moved.inner, moved.delivery)?;
+            (message.id, message.sent) = (moved.id, resent.unwrap_or(moved.sent));
+            if resent.is_some() {
+                message.deduplication = Some(moved.id.to_string());
+            }
+            return Ok(message);
+        }
+        Message::read_unmoved(lease, payload, delivery)
+    }
+
+    fn read_unmoved(lease: Lease, payload: &[u8], delivery: Option<&[u8]>) -> Result<Message, Malformed> {
         let mut get = verified(payload, WHAT)?;
         let kind = get.u8(WHAT)?;
         let (mut group, mut deduplication) = (None, None);

@@ -17,6 +17,9 @@
 //! | 13 | [`Change::Publish`] | count u32, count × delivery (25 bytes), payload to the end |
 //! | 14 | [`Change::Reset`] | |
 //! | 15 | [`Change::TagQueue`] | number u32, count u32 × (key, value), count u32 × key |
+//! | 16 | [`TaskChange::Start`] | number u32, id 16 bytes, destination?, rate u32 (0: none), wall, below u64, total u64 |
+//! | 17 | [`TaskChange::End`] | number u32, id 16 bytes, status u8 |
+//! | 18 | [`TaskChange::Move`] | number u32, id 16 bytes, count u32 × (seq u64, to u32, length u32), payloads to the end |
 //! | 20 | [`Change::Send`], some with a group | as 5, after each length a grouped u8 and a key as an option of 16 bytes |
 //! | 21 | [`Change::Receive`] with an attempt | as 6, then the attempt's key, 16 bytes |
 //! | 22 | [`Change::RepeatReceive`] | number u32, the attempt's key, timeout u32 ms |
@@ -30,6 +33,7 @@ use crate::dedup::Fingerprint;
 use crate::keys::{QueueId, QueueKey, TopicKey};
 use crate::payload::Delivery;
 use crate::settings::{QueueSettings, get_queue, get_scope, put_queue, put_scope};
+use crate::tasks::TaskChange;
 
 /// One durable fact. `at` is the machine's time: timers due by then fire before the record is applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,6 +121,7 @@ pub enum Change {
         set: Vec<(String, String)>,
         removed: Vec<String>,
     },
+    MoveTask(TaskChange),
 }
 
 /// One message of a send.
@@ -153,6 +158,7 @@ impl Record {
         let change = match kind {
             1..=4 | 9..=12 | 14 | 15 => decode_other(kind, &mut get)?,
             5..=8 | 13 | 20..=22 => decode_message(kind, &mut get)?,
+            16..=18 => Change::MoveTask(TaskChange::decode(kind, &mut get)?),
             _ => {
                 return Err(Malformed {
                     what: "broker record kind",
@@ -174,6 +180,7 @@ impl Record {
                 | Change::ChangeVisibility { .. }
                 | Change::DeleteTopic { .. }
                 | Change::Unsubscribe { .. }
+                | Change::MoveTask(TaskChange::End { .. })
                 | Change::Reset
         )
     }
@@ -200,6 +207,7 @@ impl Change {
             Change::Publish { .. } => 13,
             Change::Reset => 14,
             Change::TagQueue { .. } => 15,
+            Change::MoveTask(change) => change.kind(),
         }
     }
 
@@ -268,6 +276,7 @@ impl Change {
                 deliveries.iter().for_each(|d| d.encode(out));
                 out.extend_from_slice(payload);
             }
+            Change::MoveTask(change) => change.encode(out),
             of_queues_and_topics => of_queues_and_topics.encode_other(out),
         }
     }
@@ -328,6 +337,7 @@ impl Change {
             | Change::RepeatReceive { .. }
             | Change::Delete { .. }
             | Change::ChangeVisibility { .. }
+            | Change::MoveTask(_)
             | Change::Publish { .. } => {}
         }
     }

@@ -1,7 +1,8 @@
 //! The whole state as bytes, for checkpoints. The same state always gives the same bytes.
 //!
-//! Layout (version 3): version u8, clock, next queue number, queues, topics, tags, deleted names. Messages are as packed
-//! as in memory, so a backlog of millions is copied rather than encoded; counters, timers and ages are derived.
+//! Layout (version 4): version u8, clock, next queue number, queues, topics, tags, deleted names, move tasks. Messages
+//! are as packed as in memory, so a backlog of millions is copied rather than encoded; counters, timers and ages are
+//! derived.
 
 use tsugite_base::codec::{Get, Malformed, Put};
 use tsugite_base::{Timestamp, Uuid};
@@ -16,8 +17,9 @@ use crate::record::{get_topic, put_topic};
 use crate::settings::{QueueSettings, get_queue, put_queue};
 use crate::table::Table;
 use crate::tags::Tags;
+use crate::tasks::Tasks;
 
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 const WHAT: &str = "broker snapshot";
 
 impl Broker {
@@ -47,6 +49,7 @@ impl Broker {
             out.put_time(*at);
             put_queue(out, key);
         }
+        self.tasks.encode(out);
     }
 
     /// Rebuilds the state of a snapshot.
@@ -87,6 +90,7 @@ impl Broker {
             let at = get.time(WHAT)?;
             broker.deleted.push_back((at, get_queue(&mut get)?));
         }
+        broker.tasks = Tasks::decode(&mut get)?;
         get.end(WHAT)?;
         Ok(broker)
     }

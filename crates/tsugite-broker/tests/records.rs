@@ -12,7 +12,10 @@ use tsugite_broker::settings::{
     DeduplicationScope, Fifo, QueueSettings, RedriveAllowPolicy, RedrivePermission, RedrivePolicy,
     ThroughputLimit,
 };
-use tsugite_broker::{Broker, Delivery, Lease, Message, QueueId, QueueKey, Record, Settings, TopicKey};
+use tsugite_broker::{
+    Broker, Delivery, Lease, Message, Move, MoveFailure, MoveStatus, QueueId, QueueKey, Record, Settings,
+    TaskChange, TopicKey,
+};
 
 fn scope() -> impl Strategy<Value = Scope> {
     ("[0-9]{12}", "[a-z-]{1,12}").prop_map(|(account, region)| Scope { account, region })
@@ -118,6 +121,61 @@ fn send() -> impl Strategy<Value = Change> {
     })
 }
 
+fn status() -> impl Strategy<Value = MoveStatus> {
+    prop_oneof![
+        Just(MoveStatus::Running),
+        Just(MoveStatus::Completed),
+        Just(MoveStatus::Cancelled),
+        Just(MoveStatus::Failed(MoveFailure::DestinationMissing)),
+        Just(MoveStatus::Failed(MoveFailure::OriginUnknown)),
+        Just(MoveStatus::Failed(MoveFailure::TimeLimit)),
+        Just(MoveStatus::Failed(MoveFailure::Unreadable)),
+    ]
+}
+
+fn task_change() -> impl Strategy<Value = TaskChange> {
+    // Few queues and tasks, so that records meet.
+    let source = || (0u32..4).prop_map(QueueId);
+    let id = || (0u8..4).prop_map(|id| Uuid([id; 16]));
+    let destination = proptest::option::of((queue(), queue_key()));
+    prop_oneof![
+        (
+            (source(), id(), destination, proptest::option::of(1..=500u32)),
+            (time(), any::<u64>(), any::<u64>())
+        )
+            .prop_map(|((source, id, destination, rate), (started, below, total))| {
+                TaskChange::Start {
+                    source,
+                    id,
+                    destination,
+                    rate,
+                    started,
+                    below,
+                    total,
+                }
+            }),
+        (source(), id(), status()).prop_map(|(source, id, status)| TaskChange::End { source, id, status }),
+        (
+            source(),
+            id(),
+            vec((0u64..20, source(), vec(any::<u8>(), 0..50)), 0..5)
+        )
+            .prop_map(|(source, id, moves)| TaskChange::Move {
+                source,
+                id,
+                moves: moves
+                    .iter()
+                    .map(|(seq, to, payload)| Move {
+                        seq: *seq,
+                        to: *to,
+                        len: payload.len() as u32,
+                    })
+                    .collect(),
+                payloads: moves.into_iter().flat_map(|(_, _, payload)| payload).collect(),
+            }),
+    ]
+}
+
 fn change() -> impl Strategy<Value = Change> {
     let seqs = || vec(any::<u64>(), 0..10);
     prop_oneof![
@@ -184,6 +242,7 @@ fn change() -> impl Strategy<Value = Change> {
         (vec(delivery(), 0..5), vec(any::<u8>(), 0..50))
             .prop_map(|(deliveries, payload)| Change::Publish { deliveries, payload }),
         Just(Change::Reset),
+        task_change().prop_map(Change::MoveTask),
     ]
 }
 
@@ -328,6 +387,26 @@ fn kind_numbers_are_frozen() {
             set: vec![("k".into(), "v".into())],
             removed: vec!["r".into()],
         },
+        Change::MoveTask(TaskChange::Start {
+            source: queue,
+            id: subscription,
+            destination: None,
+            rate: None,
+            started: t,
+            below: 0,
+            total: 0,
+        }),
+        Change::MoveTask(TaskChange::End {
+            source: queue,
+            id: subscription,
+            status: MoveStatus::Completed,
+        }),
+        Change::MoveTask(TaskChange::Move {
+            source: queue,
+            id: subscription,
+            moves: vec![],
+            payloads: vec![],
+        }),
     ];
     for (kind, change) in (1u8..).zip(changes) {
         assert_eq!(encoded(&Record { at: t, change })[0], kind);
