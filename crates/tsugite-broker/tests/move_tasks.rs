@@ -325,7 +325,7 @@ fn an_account_runs_a_hundred_tasks() {
     ));
     b.cancel("dead0", first.unwrap()).unwrap();
     b.start(&last, None, None).unwrap();
-    assert_eq!(b.broker.running_moves().len(), limits::MOVE_TASKS);
+    assert_eq!(b.broker.running_moves(b.now).len(), limits::MOVE_TASKS);
 }
 
 #[test]
@@ -478,7 +478,7 @@ fn a_list_shows_the_latest_first_and_goes_with_its_queue() {
     let id = b.start("dead", None, None).unwrap();
     let batch = b.look("dead", id, 1);
     b.delete_queue("dead").unwrap();
-    assert_eq!(b.broker.running_moves(), []);
+    assert_eq!(b.broker.running_moves(b.now), []);
     b.create("dead", &[]).unwrap();
     assert_eq!(b.tasks("dead"), []);
     assert!(!b.step("dead", id, batch).running);
@@ -514,7 +514,7 @@ fn the_shell_learns_of_new_tasks_and_of_those_that_a_restart_finds() {
     let snapshot = b.snapshot();
     let mut again = b.rebuilt(Some(&snapshot), b.places.len());
     assert!(again.take_move_news());
-    let running = again.running_moves();
+    let running = again.running_moves(b.now);
     assert_eq!(
         (running[0].id, running[0].rate, running[0].moved),
         (id, Some(3), 0)
@@ -621,4 +621,112 @@ fn retention_begins_anew() {
     b.run("dead", id);
     b.seconds(11);
     assert_eq!(b.bodies("other"), ["1"]);
+}
+
+fn grouped(b: &mut Bench, text: &str, group: &str) -> SendEntry {
+    SendEntry {
+        group: Some(group.into()),
+        ..b.entry(text)
+    }
+}
+
+#[test]
+fn a_fifo_queue_keeps_its_order_and_its_groups() {
+    let mut b = Bench::new(Settings::default());
+    let fifo = [("FifoQueue", "true"), ("ContentBasedDeduplication", "true")];
+    b.create("dead.fifo", &fifo).unwrap();
+    let policy = redrive("dead.fifo", 1);
+    let attributes = [fifo[0], fifo[1], ("RedrivePolicy", policy.as_str())];
+    b.create("q.fifo", &attributes).unwrap();
+    let texts = ["1 a", "2 b", "3 a", "4 b", "5 c"];
+    let entries = texts.map(|text| grouped(&mut b, text, &text[2..])).to_vec();
+    b.send_all("q.fifo", entries).unwrap();
+    let first = b.receive_with("q.fifo", 10, Some(0)).unwrap();
+    assert!(b.receive("q.fifo", 10).is_empty());
+    assert_eq!(b.counts("dead.fifo"), (5, 0, 0));
+    // The head of b is in flight: what stands behind it can be neither received nor moved.
+    let dead = b.receive_with("dead.fifo", 10, Some(60)).unwrap();
+    for message in dead.iter().filter(|m| body(m) != "2 b") {
+        b.change("dead.fifo", &message.handle, 0).unwrap();
+    }
+    let id = b.start("dead.fifo", None, None).unwrap();
+    assert_eq!(b.run("dead.fifo", id), MoveStatus::Completed);
+    assert_eq!(b.counts("dead.fifo"), (1, 1, 0));
+    let moved = b.receive_with("q.fifo", 10, Some(60)).unwrap();
+    let shown = |m: &Message| format!("{} {}", body(m), m.group.clone().unwrap());
+    // The texts are those that the queue accepted a moment ago: no repeat is seen in them.
+    let mut got: Vec<String> = moved.iter().map(shown).collect();
+    got.sort_by_key(|text| text[2..].to_owned());
+    assert_eq!(got, ["1 a a", "3 a a", "5 c c"]);
+    for message in &moved {
+        let before = first.iter().find(|m| body(m) == body(message)).unwrap();
+        assert!(message.sequence > before.sequence && message.id != before.id);
+        assert_eq!((message.receive_count, message.sent), (1, b.now.wall));
+        assert_eq!(message.deduplication, before.deduplication);
+    }
+    b.assert_replays();
+    // Once it is free, b goes too, and keeps its order. As dead letters again they have their new ids.
+    b.change("dead.fifo", &dead.iter().find(|m| body(m) == "2 b").unwrap().handle, 0)
+        .unwrap();
+    let id = b.start("dead.fifo", None, None).unwrap();
+    b.run("dead.fifo", id);
+    let moved = b.receive_with("q.fifo", 10, Some(0)).unwrap();
+    assert_eq!(moved.iter().map(body).collect::<Vec<_>>(), ["2 b", "4 b"]);
+    assert!(b.receive("q.fifo", 10).is_empty());
+    let again = b.receive("dead.fifo", 10);
+    for (before, after) in moved.iter().zip(&again) {
+        assert_eq!((before.id, body(before)), (after.id, body(after)));
+        assert_eq!(after.deduplication, Some(after.id.to_string()));
+    }
+    b.assert_replays();
+}
+
+#[test]
+fn a_small_step_keeps_the_order_of_a_fifo_queue() {
+    for limit in 1..4 {
+        let mut b = Bench::new(Settings::default());
+        let fifo = [("FifoQueue", "true"), ("ContentBasedDeduplication", "true")];
+        b.create("dead.fifo", &fifo).unwrap();
+        b.create("other.fifo", &fifo).unwrap();
+        let policy = redrive("dead.fifo", 1);
+        b.create("q.fifo", &[fifo[0], ("RedrivePolicy", &policy)]).unwrap();
+        for n in 0..20 {
+            let entry = grouped(&mut b, &format!("{n:02}"), ["a", "b", "c"][n % 3]);
+            b.send_all("dead.fifo", vec![entry]).unwrap();
+        }
+        let id = b.start("dead.fifo", Some("other.fifo"), None).unwrap();
+        while b.status("dead.fifo") == MoveStatus::Running {
+            let batch = b.look("dead.fifo", id, limit);
+            // Somebody receives and releases between look and step: the groups change their turns.
+            b.receive_with("dead.fifo", 2, Some(0)).unwrap();
+            b.step("dead.fifo", id, batch);
+        }
+        let mut got = BTreeMap::<String, Vec<String>>::new();
+        for _ in 0..20 {
+            for message in b.receive("other.fifo", 1) {
+                got.entry(message.group.clone().unwrap())
+                    .or_default()
+                    .push(body(&message).to_owned());
+                b.delete("other.fifo", &message.handle).unwrap();
+            }
+        }
+        assert_eq!(got.values().map(Vec::len).sum::<usize>(), 20);
+        assert!(got.values().all(|texts| texts.is_sorted()), "{got:?}");
+    }
+}
+
+#[test]
+fn a_tenant_stays_a_tenant() {
+    let mut b = bench();
+    let entries = vec![grouped(&mut b, "1", "x"), b.entry("2"), grouped(&mut b, "3", "y")];
+    b.send_all("a", entries).unwrap();
+    b.receive_with("a", 10, Some(0)).unwrap();
+    assert!(b.receive("a", 10).is_empty());
+    let id = b.start("dead", None, None).unwrap();
+    assert_eq!(b.run("dead", id), MoveStatus::Completed);
+    let groups = b.broker.groups(&queue("a"), 10, b.now).unwrap();
+    let mut groups: Vec<_> = groups.into_iter().map(|group| (group.group, group.visible)).collect();
+    groups.sort();
+    assert_eq!(groups, [(None, 1), (Some("x".into()), 1), (Some("y".into()), 1)]);
+    b.assert_replays();
 }

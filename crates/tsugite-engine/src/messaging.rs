@@ -4,11 +4,12 @@ use std::future::Future;
 
 use tsugite_base::names::Scope;
 use tsugite_broker::{
-    AddPermission, ChangeVisibility, ChangeVisibilityError, ChangeVisibilityReply, CreateQueue,
-    CreateQueueError, CreateTopic, CreateTopicError, DeadLetterSources, DeleteError, DeleteMessages,
-    DeleteReply, ListQueues, Message, PermissionError, Publish, PublishError, Published, PurgeQueueError,
-    QueueAttributesError, QueueKey, QueueNames, QueueNotFound, QueueStats, Receive, ReceiveError,
-    RemovePermission, SendError, SendMessages, SendReply, SetQueueAttributes, SetQueueAttributesError,
+    AddPermission, CancelMoveTask, CancelMoveTaskError, ChangeVisibility, ChangeVisibilityError,
+    ChangeVisibilityReply, CreateQueue, CreateQueueError, CreateTopic, CreateTopicError, DeadLetterSources,
+    DeleteError, DeleteMessages, DeleteReply, ListMoveTasks, ListMoveTasksError, ListQueues, Message,
+    MoveTask, PermissionError, Publish, PublishError, Published, PurgeQueueError, QueueAttributesError,
+    QueueKey, QueueNames, QueueNotFound, QueueStats, Receive, ReceiveError, RemovePermission, SendError,
+    SendMessages, SendReply, SetQueueAttributes, SetQueueAttributesError, StartMoveTask, StartMoveTaskError,
     Subscribe, SubscribeError, SubscriptionKey, TagError, TagQueue, TopicInfo, TopicKey, UntagQueue,
 };
 
@@ -112,6 +113,25 @@ pub trait Messaging: Clone + Send + Sync + 'static {
         &self,
         command: ChangeVisibility,
     ) -> impl Future<Output = Result<ChangeVisibilityReply, Failure<ChangeVisibilityError>>> + Send;
+
+    /// Starts moving the messages of a dead-letter queue away; the store carries the task out on its own, also after
+    /// a restart, and waits while it has no room.
+    fn start_move_task(
+        &self,
+        command: StartMoveTask,
+    ) -> impl Future<Output = Result<(), Failure<StartMoveTaskError>>> + Send;
+
+    /// Stops a task: nothing is moved after this. Returns how many messages were.
+    fn cancel_move_task(
+        &self,
+        command: CancelMoveTask,
+    ) -> impl Future<Output = Result<u64, Failure<CancelMoveTaskError>>> + Send;
+
+    /// The latest tasks of a dead-letter queue, newest first.
+    fn move_tasks(
+        &self,
+        query: ListMoveTasks,
+    ) -> impl Future<Output = Result<Vec<MoveTask>, Failure<ListMoveTasksError>>> + Send;
 
     /// Creates a topic, or does nothing if it exists.
     fn create_topic(

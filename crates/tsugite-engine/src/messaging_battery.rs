@@ -16,9 +16,11 @@ use tsugite_broker::*;
 use crate::Messaging;
 pub use crate::stage::{Stage, run};
 
+mod moves;
 mod stored;
 mod waits;
 
+pub use moves::*;
 pub use stored::*;
 pub use waits::*;
 
@@ -33,6 +35,8 @@ macro_rules! messaging_battery {
             a_long_poll_ends_empty, those_who_wait_are_served_in_order, a_wait_that_was_given_up_takes_nothing,
             a_deleted_queue_ends_waits, a_new_queue_of_the_same_name_is_another, big_batches,
             many_producers_and_consumers, a_reset_empties_all,
+            dead_letters_are_moved_back, a_move_keeps_its_rate, a_move_goes_on_after_a_restart,
+            a_move_without_destination_fails, moves_that_cannot_be, a_large_move_loses_nothing,
         );
     };
     ($stage:path: $($case:ident),* $(,)?) => {

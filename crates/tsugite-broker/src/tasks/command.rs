@@ -1,5 +1,7 @@
 //! What a client can ask of message move tasks, what the shell that carries them out asks, and what they get.
 
+use std::time::Duration;
+
 use tsugite_base::{Place, Timestamp, Uuid};
 
 use crate::keys::{QueueId, QueueKey};
@@ -93,6 +95,8 @@ pub struct RunningMove {
     pub rate: Option<u32>,
     /// Messages that it has moved.
     pub moved: u64,
+    /// Time since it was started.
+    pub age: Duration,
 }
 
 /// What a task could move next.

@@ -193,12 +193,13 @@ impl Broker {
     }
 
     /// All tasks that are running.
-    pub fn running_moves(&self) -> Vec<RunningMove> {
+    pub fn running_moves(&self, now: Now) -> Vec<RunningMove> {
         let running = self.tasks.running().map(|(source, task)| RunningMove {
             source,
             id: task.id,
             rate: task.rate,
             moved: task.moved,
+            age: self.time(now).since(task.at),
         });
         running.collect()
     }

@@ -105,6 +105,20 @@ impl Messaging for LogStore {
             .await
     }
 
+    async fn start_move_task(&self, command: StartMoveTask) -> Result<(), Failure<StartMoveTaskError>> {
+        self.commit(|d, now| d.broker.start_move_task(command, now)).await
+    }
+
+    async fn cancel_move_task(&self, command: CancelMoveTask) -> Result<u64, Failure<CancelMoveTaskError>> {
+        self.commit(|d, now| d.broker.cancel_move_task(&command, now))
+            .await
+    }
+
+    async fn move_tasks(&self, query: ListMoveTasks) -> Result<Vec<MoveTask>, Failure<ListMoveTasksError>> {
+        let found = self.read(|d, _| d.broker.move_tasks(&query)).await;
+        found.map_err(Failure::Refused)
+    }
+
     async fn create_topic(&self, command: CreateTopic) -> Result<(), Failure<CreateTopicError>> {
         self.commit(|d, now| d.broker.create_topic(command, now)).await
     }

@@ -4,6 +4,7 @@
 mod battery_tests;
 mod clock;
 mod messaging;
+mod mover;
 mod registry;
 mod waiting;
 
@@ -26,6 +27,7 @@ use crate::recovery::Recovery;
 use crate::state::State;
 use crate::threads::Threads;
 use clock::Alarm;
+use mover::Bell;
 
 /// Broker and registry over one log. Cheap to clone; all clones are the same store.
 ///
@@ -39,6 +41,7 @@ struct Inner {
     waiting: Arc<Waiting>,
     changes: watch::Receiver<u64>,
     alarm: Arc<Alarm>,
+    bell: Arc<Bell>,
     threads: Mutex<Option<Running>>,
     recovery: Recovery,
 }
@@ -46,6 +49,7 @@ struct Inner {
 struct Running {
     threads: Threads<Live>,
     clock: std::thread::JoinHandle<()>,
+    mover: std::thread::JoinHandle<()>,
 }
 
 /// The machines, and those who want to know when they change.
@@ -54,6 +58,7 @@ struct Live {
     waiting: Arc<Waiting>,
     changes: watch::Sender<u64>,
     alarm: Arc<Alarm>,
+    bell: Arc<Bell>,
 }
 
 /// What [`Live`] starts from.
@@ -63,6 +68,7 @@ struct LiveSettings {
     waiting: Arc<Waiting>,
     changes: watch::Sender<u64>,
     alarm: Arc<Alarm>,
+    bell: Arc<Bell>,
 }
 
 impl LogStore {
@@ -74,8 +80,10 @@ impl LogStore {
             waiting: Arc::default(),
             changes: sender,
             alarm: Arc::default(),
+            bell: Arc::default(),
         };
         let (waiting, alarm) = (settings.waiting.clone(), settings.alarm.clone());
+        let bell = settings.bell.clone();
         let options = Options {
             world: options.world,
             settings,
@@ -91,13 +99,19 @@ impl LogStore {
         };
         let threads = Threads::start(opened).map_err(no_thread)?;
         let clock = clock::start(log.clone(), options.world.clone(), alarm.clone()).map_err(no_thread)?;
+        let mover = mover::start(log.clone(), options.world.clone(), bell.clone()).map_err(no_thread)?;
         Ok(LogStore(Arc::new(Inner {
             log,
             world: options.world,
             waiting,
             changes,
             alarm,
-            threads: Mutex::new(Some(Running { threads, clock })),
+            bell,
+            threads: Mutex::new(Some(Running {
+                threads,
+                clock,
+                mover,
+            })),
             recovery,
         })))
     }
@@ -130,10 +144,12 @@ impl LogStore {
     }
 
     /// Says that the world's clock has jumped ahead, as only a virtual one does. On return the machines have seen
-    /// every deadline that passed; leases of instances are logged as ended, and whoever waits is woken, at once.
+    /// every deadline that passed; leases of instances are logged as ended, whoever waits is woken, and move tasks go
+    /// on at their rate, at once.
     pub fn clock_moved(&self) {
         self.0.log.volatile(State::advance);
         self.0.alarm.ring();
+        self.0.bell.ring();
     }
 
     /// Bytes of the log at `places`, in order. What was damaged on disk is found by the checksum that message
@@ -184,7 +200,9 @@ impl Inner {
         let running = self.threads.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(running) = running {
             self.alarm.stop();
+            self.bell.stop();
             let _ = running.clock.join();
+            let _ = running.mover.join();
             running.threads.stop(checkpoint);
         }
     }
@@ -206,6 +224,7 @@ impl State for Live {
             waiting: settings.waiting.clone(),
             changes: settings.changes.clone(),
             alarm: settings.alarm.clone(),
+            bell: settings.bell.clone(),
         })
     }
 
@@ -245,6 +264,9 @@ impl State for Live {
     fn settle(&mut self) {
         let Domains { broker, registry } = &mut self.domains;
         self.waiting.ring(broker.take_news());
+        if broker.take_move_news() {
+            self.bell.ring();
+        }
         let change = registry.change();
         self.changes
             .send_if_modified(|seen| std::mem::replace(seen, change) != change);
