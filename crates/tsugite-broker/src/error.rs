@@ -133,6 +133,11 @@ leaf!(
     |e, f| write!(f, "The resource that you specified for the {} parameter doesn't exist. Looked for: {}.", e.parameter, e.queue.arn())
 );
 leaf!(
+    /// As many tasks as can run are running: one of a source, a hundred of an account.
+    MoveTaskBusy { /** The source and the rule. */ invalid: Invalid },
+    |e, f| e.invalid.fmt(f)
+);
+leaf!(
     /// No such move task, or one so old that it is forgotten.
     MoveTaskNotFound { /** Its id. */ task: Uuid, /** The queue that it is looked for in. */ source: QueueKey },
     |e, f| write!(f, "The message move task {} of {} does not exist.", e.task, e.source.arn())
@@ -142,7 +147,8 @@ operation!(
     /// What [`crate::Broker::start_move_task`] refuses.
     StartMoveTaskError {
         /** No such source or destination. */ Queue(MoveQueueNotFound),
-        /** No dead-letter queue, a rate, a destination of another type, too many tasks. */ Invalid(Invalid),
+        /** No dead-letter queue, a rate, a destination of another type. */ Invalid(Invalid),
+        /** Too many tasks. */ Busy(MoveTaskBusy),
     }
 );
 operation!(

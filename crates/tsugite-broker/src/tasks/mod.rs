@@ -21,7 +21,7 @@ pub use self::command::*;
 use crate::broker::Broker;
 use crate::command::DeadLetterSources;
 use crate::error::{
-    CancelMoveTaskError, ListMoveTasksError, MoveQueueNotFound, MoveTaskNotFound, StartMoveTaskError,
+    CancelMoveTaskError, ListMoveTasksError, MoveQueueNotFound, MoveTaskBusy, MoveTaskNotFound, StartMoveTaskError,
 };
 use crate::keys::{QueueId, QueueKey};
 use crate::moved;
@@ -118,22 +118,7 @@ impl Broker {
             .rate
             .map(|rate| in_range("MaxNumberOfMessagesPerSecond", rate, range));
         let rate = rate.transpose()?.map(|rate| rate as u32);
-        if self.tasks.of(source).iter().any(Task::runs) {
-            let rule = "a task is running already; only one task of a source can run at a time";
-            return Err(Invalid::new("SourceArn", command.source.arn(), rule).into());
-        }
-        let account = &command.source.scope.account;
-        let is_own = |id: &QueueId| {
-            let source = self.queues.get(id);
-            source.is_some_and(|source| source.key.scope.account == *account)
-        };
-        if self.tasks.running().filter(|(id, _)| is_own(id)).count() >= limits::MOVE_TASKS {
-            let rule = format!(
-                "{} tasks of account {account} are running already; more cannot",
-                limits::MOVE_TASKS
-            );
-            return Err(Invalid::new("SourceArn", command.source.arn(), rule).into());
-        }
+        self.check_running(source, &command.source)?;
         let change = TaskChange::Start {
             source,
             id: command.id,
@@ -379,6 +364,25 @@ impl Broker {
                 "must be a dead-letter queue, and no queue's RedrivePolicy names it",
             )),
         }
+    }
+
+    /// One task of a source runs at a time, and a hundred of an account.
+    fn check_running(&self, source: QueueId, key: &QueueKey) -> Result<(), MoveTaskBusy> {
+        let account = &key.scope.account;
+        let is_own = |id: &QueueId| {
+            let source = self.queues.get(id);
+            source.is_some_and(|source| source.key.scope.account == *account)
+        };
+        let rule = if self.tasks.of(source).iter().any(Task::runs) {
+            "a task is running already; only one task of a source can run at a time".to_owned()
+        } else if self.tasks.running().filter(|(id, _)| is_own(id)).count() >= limits::MOVE_TASKS {
+            let most = limits::MOVE_TASKS;
+            format!("{most} tasks of account {account} are running already, and more cannot")
+        } else {
+            return Ok(());
+        };
+        let invalid = Invalid::new("SourceArn", key.arn(), rule);
+        Err(MoveTaskBusy { invalid })
     }
 
     /// What a record of a task changes; `end` is the log position after it.

@@ -11,6 +11,7 @@ mod messages;
 mod metrics;
 mod moment;
 mod queues;
+mod redrive;
 mod resource;
 mod services;
 mod store;
@@ -192,6 +193,7 @@ impl<S: Store> Admin<S> {
             Resource::Queues => Ok(queues::list(self)),
             Resource::Queue(name) => queues::get(self, &name, query),
             Resource::QueueGroups(name) => queues::groups(self, &name, query),
+            Resource::QueueRedrive(name) => redrive::list(self, &name, query).await,
             Resource::Messages(name) => messages::list(self, &name, query).await,
             Resource::Message { queue, number } => messages::get(self, &queue, &number, query).await,
             Resource::Topics => queues::list_topics(self, query).await,
@@ -224,6 +226,7 @@ impl<S: Store> Admin<S> {
             } => instances::delete(self, instance_name(namespace, service, id)).await,
             Resource::CircuitOverride(id) => circuits::delete_override(self, &id),
             Resource::Queue(name) => queues::remove(self, &name, query).await,
+            Resource::QueueRedrive(name) => redrive::cancel(self, &name, query).await,
             other => Err(Problem::method("DELETE", other.methods())),
         }
     }
@@ -235,6 +238,7 @@ impl<S: Store> Admin<S> {
             Resource::QueueReceive(name) => messages::receive(self, &name, query, body).await,
             Resource::QueueDelete(name) => messages::delete(self, &name, query, body).await,
             Resource::QueuePurge(name) => queues::purge(self, &name, query).await,
+            Resource::QueueRedrive(name) => redrive::start(self, &name, query, body).await,
             Resource::Reset => dev::reset(self).await,
             Resource::ClockAdvance => clock::advance(self, body),
             other => Err(Problem::method("POST", other.methods())),

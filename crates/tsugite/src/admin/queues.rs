@@ -93,6 +93,7 @@ pub(super) fn get<S: Store>(admin: &Admin<S>, name: &str, query: &Query) -> Resu
         ("receive", at.path("/receive", &[])),
         ("delete", at.path("/delete", &[])),
         ("purge", at.path("/purge", &[])),
+        ("redrive", at.path("/redrive", &[])),
     ];
     let mut body = queue_body(queue);
     if let Some(dead) = &queue.dead_letters {

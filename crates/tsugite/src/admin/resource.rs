@@ -26,6 +26,7 @@ pub(super) enum Resource {
     Queue(String),
     QueueGroups(String),
     QueuePurge(String),
+    QueueRedrive(String),
     QueueReceive(String),
     QueueDelete(String),
     Messages(String),
@@ -74,6 +75,7 @@ impl Resource {
             ["v1", "queues", name] => Resource::Queue(own(name)),
             ["v1", "queues", name, "groups"] => Resource::QueueGroups(own(name)),
             ["v1", "queues", name, "purge"] => Resource::QueuePurge(own(name)),
+            ["v1", "queues", name, "redrive"] => Resource::QueueRedrive(own(name)),
             ["v1", "queues", name, "receive"] => Resource::QueueReceive(own(name)),
             ["v1", "queues", name, "delete"] => Resource::QueueDelete(own(name)),
             ["v1", "queues", name, "messages"] => Resource::Messages(own(name)),
@@ -101,6 +103,7 @@ impl Resource {
             Resource::CircuitOverride(_) => "PUT, DELETE, OPTIONS",
             Resource::Queue(_) => "GET, HEAD, DELETE, OPTIONS",
             Resource::Messages(_) => "GET, HEAD, POST, OPTIONS",
+            Resource::QueueRedrive(_) => "GET, HEAD, POST, DELETE, OPTIONS",
             Resource::CircuitReset(_)
             | Resource::Reset
             | Resource::ClockAdvance
@@ -124,6 +127,7 @@ impl Resource {
             | Resource::Messages(_)
             | Resource::Message { .. }
             | Resource::QueuePurge(_)
+            | Resource::QueueRedrive(_)
             | Resource::QueueReceive(_)
             | Resource::QueueDelete(_) => Some(&["account", "region"]),
             Resource::Circuits if looks => Some(&["state"]),

@@ -4,6 +4,7 @@ mod admin;
 mod client;
 mod data;
 mod queues;
+mod redrive;
 mod table;
 pub(crate) mod up;
 

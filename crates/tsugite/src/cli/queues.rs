@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::admin::{list, plain, print, show};
 use super::client::{Target, segment};
+use super::redrive::Redrive;
 use super::table::table;
 use super::{Failed, out};
 
@@ -17,6 +18,7 @@ const EXAMPLES: &str = "Examples:
   tsugite queues send orders '{\"id\": 7}' --attribute kind=test
   echo hello | tsugite queues send orders -
   tsugite queues receive orders --max 10 --delete
+  tsugite queues redrive orders-dead --rate 50 --wait
   tsugite queues purge orders --yes";
 
 #[derive(Debug, Args)]
@@ -49,6 +51,8 @@ enum Action {
     Send(Send),
     /// Receive messages: they are in flight then, until deleted or visible again
     Receive(Receive),
+    /// Move the messages of a dead-letter queue back to where they came from, or elsewhere
+    Redrive(Redrive),
     /// Remove all messages of a queue
     Purge(Sure),
     /// Remove a queue with its messages
@@ -141,6 +145,10 @@ impl Queues {
             Action::Peek(peek) => self.peek(peek),
             Action::Send(send) => self.send(send),
             Action::Receive(receive) => self.receive(receive),
+            Action::Redrive(redrive) => {
+                let path = self.path(&redrive.queue, "/redrive", &[]);
+                redrive.run(&self.target, &path)
+            }
             Action::Purge(sure) => {
                 self.sure(sure, "purge", "removes")?;
                 self.target

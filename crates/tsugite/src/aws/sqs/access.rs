@@ -108,6 +108,10 @@ fn targets<M: Messaging>(action: &str, call: &Call<'_, M>) -> Result<Vec<QueueKe
                 .filter_map(of_arn)
                 .collect());
         }
+        "CancelMessageMoveTask" => {
+            let handle = call.fields.text("TaskHandle").ok().flatten();
+            handle.and_then(|handle| Some(super::tasks::parse(handle).ok()?.1))
+        }
         _ => {
             let named = call.fields.text("QueueUrl").ok().flatten();
             named.map(|named| url::queue_of(named, &call.context.scope))

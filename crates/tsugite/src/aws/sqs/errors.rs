@@ -142,6 +142,41 @@ impl IntoAws for PurgeQueueError {
     }
 }
 
+/// What move tasks say of a queue or a task that does not exist.
+fn resource_not_found(message: impl Into<String>) -> AwsError {
+    let name = "ResourceNotFoundException";
+    AwsError::sender(name, name, 404, message)
+}
+
+impl IntoAws for StartMoveTaskError {
+    fn into_aws(self) -> AwsError {
+        match self {
+            StartMoveTaskError::Queue(e) => resource_not_found(e.to_string()),
+            StartMoveTaskError::Invalid(e) => e.into_aws(),
+            StartMoveTaskError::Busy(e) => e.invalid.into_aws(),
+        }
+    }
+}
+
+impl IntoAws for CancelMoveTaskError {
+    fn into_aws(self) -> AwsError {
+        match self {
+            CancelMoveTaskError::Queue(e) => resource_not_found(e.to_string()),
+            CancelMoveTaskError::Task(e) => resource_not_found(e.to_string()),
+            CancelMoveTaskError::Invalid(e) => e.into_aws(),
+        }
+    }
+}
+
+impl IntoAws for ListMoveTasksError {
+    fn into_aws(self) -> AwsError {
+        match self {
+            ListMoveTasksError::Queue(e) => resource_not_found(e.to_string()),
+            ListMoveTasksError::Invalid(e) => e.into_aws(),
+        }
+    }
+}
+
 impl IntoAws for SendError {
     fn into_aws(self) -> AwsError {
         match self {

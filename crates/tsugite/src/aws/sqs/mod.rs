@@ -12,6 +12,7 @@ mod queues;
 mod receive;
 mod send;
 mod tags;
+mod tasks;
 mod url;
 
 use tokio::sync::watch;
@@ -30,13 +31,6 @@ pub(super) use url::is_queue_path;
 
 /// XML namespace of answers over the Query protocol.
 pub(super) const NAMESPACE: &str = "http://queue.amazonaws.com/doc/2012-11-05/";
-
-/// Actions that SQS has and Tsugite does not have yet.
-pub(super) const UNSUPPORTED: &[&str] = &[
-    "CancelMessageMoveTask",
-    "ListMessageMoveTasks",
-    "StartMessageMoveTask",
-];
 
 /// One request to SQS.
 pub(super) struct Call<'a, M> {
@@ -78,11 +72,11 @@ pub(super) async fn handle<M: Messaging>(action: &str, call: Call<'_, M>) -> Res
         "ListQueueTags" => tags::list(call).await,
         "AddPermission" => permissions::add(call).await,
         "RemovePermission" => permissions::remove(call).await,
+        "StartMessageMoveTask" => tasks::start(call).await,
+        "ListMessageMoveTasks" => tasks::list(call).await,
+        "CancelMessageMoveTask" => tasks::cancel(call).await,
         "GetQueueAttributes" => attributes::get(call).await,
         "SetQueueAttributes" => attributes::set(call).await,
-        known if UNSUPPORTED.contains(&known) => Err(errors::unsupported(format!(
-            "The operation {known} is not supported yet."
-        ))),
         unknown => Err(AwsError::unknown_operation(unknown)),
     }
 }
