@@ -302,7 +302,10 @@ fn what_cannot_be_started() {
 
     b.start("dead", None, Some(500)).unwrap();
     let error = b.start("dead", None, None).unwrap_err();
-    assert!(matches!(error, StartMoveTaskError::Busy(_)), "one at a time: {error}");
+    assert!(
+        matches!(error, StartMoveTaskError::Busy(_)),
+        "one at a time: {error}"
+    );
 }
 
 #[test]
@@ -531,8 +534,9 @@ fn history(seed: u64) {
     let mut rng = SplitMix64::new(seed);
     let mut b = bench();
     let mut alive: BTreeSet<String> = BTreeSet::new();
-    let (mut handles, mut task, mut seen): (Vec<(usize, String, String)>, Option<Uuid>, Option<MoveBatch>) =
-        (Vec::new(), None, None);
+    // Deliveries: queue, text, receipt handle.
+    let mut handles: Vec<(usize, String, String)> = Vec::new();
+    let (mut task, mut seen): (Option<Uuid>, Option<MoveBatch>) = (None, None);
     let mut checkpoint = (b.snapshot(), b.places.len());
     for n in 0..300 {
         let mut pick = |n: u64| rng.next_u64() % n;

@@ -21,7 +21,8 @@ pub use self::command::*;
 use crate::broker::Broker;
 use crate::command::DeadLetterSources;
 use crate::error::{
-    CancelMoveTaskError, ListMoveTasksError, MoveQueueNotFound, MoveTaskBusy, MoveTaskNotFound, StartMoveTaskError,
+    CancelMoveTaskError, ListMoveTasksError, MoveQueueNotFound, MoveTaskBusy, MoveTaskNotFound,
+    StartMoveTaskError,
 };
 use crate::keys::{QueueId, QueueKey};
 use crate::moved;

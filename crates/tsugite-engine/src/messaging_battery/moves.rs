@@ -170,10 +170,7 @@ pub async fn moves_that_cannot_be<S: Stage<Store: Messaging>>(stage: &mut S) {
     invalid(store.start_move_task(start(1, None, Some(501))).await);
     store.start_move_task(start(2, None, Some(1))).await.unwrap();
     let busy = store.start_move_task(start(3, None, None)).await;
-    assert!(matches!(
-        busy,
-        Err(Failure::Refused(StartMoveTaskError::Busy(_)))
-    ));
+    assert!(matches!(busy, Err(Failure::Refused(StartMoveTaskError::Busy(_)))));
     let missing = store.start_move_task(start(4, Some("nowhere"), None)).await;
     assert!(matches!(
         missing,

@@ -4,11 +4,11 @@ use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tsugite_aws::time::iso_millis;
-use tsugite_base::names::Scope;
 use tsugite_base::limits;
+use tsugite_base::names::Scope;
 use tsugite_broker::{
-    CancelMoveTask, CancelMoveTaskError, ListMoveTasks, ListMoveTasksError, MoveFailure, MoveStatus, MoveTask,
-    QueueKey, StartMoveTask, StartMoveTaskError,
+    CancelMoveTask, CancelMoveTaskError, ListMoveTasks, ListMoveTasksError, MoveFailure, MoveStatus,
+    MoveTask, QueueKey, StartMoveTask, StartMoveTaskError,
 };
 use tsugite_engine::Failure;
 
@@ -92,7 +92,11 @@ pub(super) async fn cancel<S: Store>(admin: &Admin<S>, name: &str, query: &Query
         Failure::Refused(CancelMoveTaskError::Task(_) | CancelMoveTaskError::Invalid(_)) => nothing(),
         Failure::Unavailable(unavailable) => unavailable.into(),
     })?;
-    tracing::info!(queue = name, moved, "a redrive was cancelled through the admin API");
+    tracing::info!(
+        queue = name,
+        moved,
+        "a redrive was cancelled through the admin API"
+    );
     let links = links(&at, std::iter::empty(), &admin.default_scope());
     let body = json!({ "outcome": "cancelled", "moved": moved });
     Ok(document(StatusCode::OK, body, links))

@@ -42,7 +42,9 @@ impl Redrive {
         }
         if self.cancel {
             let answer = target.call("DELETE", path, None)?;
-            return print(target, &answer, || format!("cancelled; moved {}\n", plain(&answer["moved"])));
+            return print(target, &answer, || {
+                format!("cancelled; moved {}\n", plain(&answer["moved"]))
+            });
         }
         let body = json!({ "to": self.to, "rate": self.rate });
         let mut task = target.call("POST", path, Some(&body))?;
@@ -57,7 +59,10 @@ impl Redrive {
         }
         print(target, &task, || line(&task))?;
         match self.wait && task["state"] != "completed" {
-            true => Err(Failed::Failure(format!("the redrive did not complete: {}", line(&task).trim_end()))),
+            true => Err(Failed::Failure(format!(
+                "the redrive did not complete: {}",
+                line(&task).trim_end()
+            ))),
             false => Ok(()),
         }
     }
@@ -73,7 +78,13 @@ fn lines(queue: &str, answer: &Value) -> String {
 
 fn line(task: &Value) -> String {
     let shown = |key: &str| plain(&task[key]);
-    let mut line = format!("{}  {}  moved {} of {}", shown("started"), shown("state"), shown("moved"), shown("total"));
+    let mut line = format!(
+        "{}  {}  moved {} of {}",
+        shown("started"),
+        shown("state"),
+        shown("moved"),
+        shown("total")
+    );
     if let Some(to) = task["to"].as_str() {
         line.push_str(&format!("  to {to}"));
     }

@@ -122,7 +122,13 @@ fn handle(task: Uuid, source: &QueueKey) -> String {
 
 /// The task and its source that a handle names.
 pub(super) fn parse(handle: &str) -> Result<(Uuid, QueueKey), Invalid> {
-    let invalid = || Invalid::new("TaskHandle", shorten(handle), "must be a handle that StartMessageMoveTask gave");
+    let invalid = || {
+        Invalid::new(
+            "TaskHandle",
+            shorten(handle),
+            "must be a handle that StartMessageMoveTask gave",
+        )
+    };
     let bytes = STANDARD.decode(handle).map_err(|_| invalid())?;
     let json: serde_json::Value = serde_json::from_slice(&bytes).map_err(|_| invalid())?;
     let member = |name: &str| json[name].as_str().ok_or_else(invalid);
