@@ -61,6 +61,8 @@ pub const MOVES_PER_STEP: usize = 100;
 pub const MOVE_TASK_RATE: u32 = 500;
 /// Bytes of payloads in one step of a message move task; a longer message makes a step of its own.
 pub const MOVE_STEP_BYTES: usize = MESSAGE_BYTES;
+/// How many places behind that of the look a step of a message move task looks for its messages.
+pub const MOVE_STEP_SLACK: usize = 1_000;
 /// Characters of a receipt handle (AWS).
 pub const RECEIPT_HANDLE_CHARS: usize = 1_024;
 /// Dead letters moved by one step of a receive; a receive that finds nothing else takes another step.

@@ -271,21 +271,27 @@ impl Broker {
         self.progress(verdict.map(end), 0, verdict.is_none(), now)
     }
 
-    /// The messages of a step that are where the look saw them: among the first `looked` available ones. One that stays
-    /// available mostly comes nearer to the front; where groups change their turns it may not, and a later step finds
-    /// it. Those of one group are found in their order, so that a FIFO queue's order is kept.
+    /// The messages of a step that can still be received and are as the look saw them. They are looked for where they
+    /// stood and some way behind it, since others may have come before them meanwhile; one that went further back is
+    /// left to a later step. Those of one group are found in their order, so that a FIFO queue's order is kept.
     fn still_there(&self, queue: &Queue, task: &Task, step: &MoveStep<'_>) -> BTreeSet<u64> {
         let wanted = step.messages.iter().map(|m| (m.candidate.seq, m.candidate));
         let wanted: BTreeMap<u64, MoveCandidate> = wanted.collect();
-        let ready = queue.ready().take(step.looked);
-        let same = ready.filter(|(seq, stored)| {
-            wanted.get(seq).is_some_and(|seen| {
+        let mut still = BTreeSet::new();
+        for (seq, stored) in queue.ready().take(step.looked + limits::MOVE_STEP_SLACK) {
+            if still.len() == wanted.len() {
+                break;
+            }
+            let same = wanted.get(&seq).is_some_and(|seen| {
                 seen.payload == stored.payload()
-                    && *seq < task.below
+                    && seq < task.below
                     && self.home(queue, task, &stored) == Ok(seen.to)
-            })
-        });
-        same.map(|(seq, _)| seq).collect()
+            });
+            if same {
+                still.insert(seq);
+            }
+        }
+        still
     }
 
     /// How a task that moved nothing ends, if it does.

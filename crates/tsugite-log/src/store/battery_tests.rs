@@ -129,3 +129,96 @@ mod on_a_disk_that_loses_power {
         tsugite_engine::registry_battery!(super::stage);
     }
 }
+
+/// A move task that meets a full disk waits, and goes on by itself once there is room.
+#[test]
+fn a_move_waits_while_the_disk_is_full() {
+    use tsugite_base::names::Scope;
+    use tsugite_broker::{
+        CreateQueue, ListMoveTasks, MoveStatus, MoveTask, QueueKey, SendEntry, SendMessages, StartMoveTask,
+    };
+    use tsugite_engine::Messaging as _;
+
+    let (disk, clock) = (SimDisk::new(1, Image::new()), clock());
+    let sizes = crate::Sizes {
+        first_segment: 64 << 10,
+        segment: 64 << 10,
+        reserve: 20 << 10,
+        max_batch: 32 << 10,
+        ..crate::Sizes::default()
+    };
+    let options = Options {
+        sizes,
+        ..Options::new(world(&clock, 1), Settings::default())
+    };
+    let store = LogStore::open(options, Arc::new(disk.clone())).expect("a store that opens");
+    let key = |name: &str| QueueKey::new(Scope::default(), name);
+    let task = || {
+        let (source, max) = (key("dead"), None);
+        store.move_tasks(ListMoveTasks { source, max })
+    };
+    tsugite_engine::stage::run(async {
+        let policy = format!(
+            r#"{{"deadLetterTargetArn":"{}","maxReceiveCount":1}}"#,
+            key("dead").arn()
+        );
+        for (name, attributes) in [
+            ("dead", Vec::new()),
+            ("other", Vec::new()),
+            ("q", vec![("RedrivePolicy".to_owned(), policy)]),
+        ] {
+            let queue = key(name);
+            let tags = Vec::new();
+            let command = CreateQueue {
+                queue,
+                attributes,
+                tags,
+            };
+            store.create_queue(command).await.expect("a queue");
+        }
+        for n in 0..8u8 {
+            let entry = SendEntry {
+                id: tsugite_base::Uuid([n; 16]),
+                body: n.to_string().repeat(10_000),
+                ..SendEntry::default()
+            };
+            let command = SendMessages {
+                queue: key("dead"),
+                sender: "me".into(),
+                entries: vec![entry],
+            };
+            store.send(command).await.expect("room for eight");
+        }
+        disk.set_capacity(1);
+        let command = StartMoveTask {
+            id: tsugite_base::Uuid([9; 16]),
+            source: key("dead"),
+            destination: Some(key("other")),
+            rate: Some(1),
+        };
+        store.start_move_task(command).await.expect("a task");
+        // More than fits into what was allocated already.
+        pass(&store, &clock, Duration::from_secs(100));
+        let begin = std::time::Instant::now();
+        let soon = Duration::from_secs(20);
+        while !store.metrics().full {
+            assert!(begin.elapsed() < soon, "the disk is not full: {:?}", task().await);
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let stuck = task().await.expect("a list").remove(0);
+        assert_eq!(stuck.status, MoveStatus::Running);
+        assert!(stuck.moved < 8, "{stuck:?}");
+        disk.set_capacity(u64::MAX);
+        let ended = |task: &MoveTask| task.status != MoveStatus::Running;
+        loop {
+            pass(&store, &clock, Duration::from_secs(2));
+            let task = task().await.expect("a list").remove(0);
+            if ended(&task) {
+                assert_eq!((task.status, task.moved), (MoveStatus::Completed, 8));
+                break;
+            }
+            assert!(begin.elapsed() < soon, "{task:?}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+}
