@@ -133,18 +133,19 @@ mod on_a_disk_that_loses_power {
 /// A move task that meets a full disk waits, and goes on by itself once there is room.
 #[test]
 fn a_move_waits_while_the_disk_is_full() {
+    use tsugite_base::Uuid;
     use tsugite_base::names::Scope;
     use tsugite_broker::{
-        CreateQueue, ListMoveTasks, MoveStatus, MoveTask, QueueKey, SendEntry, SendMessages, StartMoveTask,
+        CreateQueue, ListMoveTasks, MoveStatus, QueueKey, SendEntry, SendMessages, StartMoveTask,
     };
-    use tsugite_engine::Messaging as _;
+    use tsugite_engine::{Failure, Messaging as _, Unavailable};
 
     let (disk, clock) = (SimDisk::new(1, Image::new()), clock());
     let sizes = crate::Sizes {
-        first_segment: 64 << 10,
-        segment: 64 << 10,
-        reserve: 20 << 10,
-        max_batch: 32 << 10,
+        first_segment: 256 << 10,
+        segment: 512 << 10,
+        reserve: 100 << 10,
+        max_batch: 100 << 10,
         ..crate::Sizes::default()
     };
     let options = Options {
@@ -153,71 +154,75 @@ fn a_move_waits_while_the_disk_is_full() {
     };
     let store = LogStore::open(options, Arc::new(disk.clone())).expect("a store that opens");
     let key = |name: &str| QueueKey::new(Scope::default(), name);
-    let task = || {
+    let create = |name: &str, attributes: Vec<(String, String)>| {
+        let (queue, tags) = (key(name), Vec::new());
+        store.create_queue(CreateQueue {
+            queue,
+            attributes,
+            tags,
+        })
+    };
+    let send = |name: &str, n: u8| {
+        let entry = SendEntry {
+            id: Uuid([n; 16]),
+            body: "x".repeat(10_000),
+            ..SendEntry::default()
+        };
+        let (queue, sender, entries) = (key(name), String::new(), vec![entry]);
+        store.send(SendMessages {
+            queue,
+            sender,
+            entries,
+        })
+    };
+    let task = async || {
         let (source, max) = (key("dead"), None);
-        store.move_tasks(ListMoveTasks { source, max })
+        let tasks = store.move_tasks(ListMoveTasks { source, max }).await;
+        tasks.expect("a list").remove(0)
     };
     tsugite_engine::stage::run(async {
+        create("dead", Vec::new()).await.expect("a queue");
+        create("other", Vec::new()).await.expect("a queue");
         let policy = format!(
             r#"{{"deadLetterTargetArn":"{}","maxReceiveCount":1}}"#,
             key("dead").arn()
         );
-        for (name, attributes) in [
-            ("dead", Vec::new()),
-            ("other", Vec::new()),
-            ("q", vec![("RedrivePolicy".to_owned(), policy)]),
-        ] {
-            let queue = key(name);
-            let tags = Vec::new();
-            let command = CreateQueue {
-                queue,
-                attributes,
-                tags,
-            };
-            store.create_queue(command).await.expect("a queue");
-        }
-        for n in 0..8u8 {
-            let entry = SendEntry {
-                id: tsugite_base::Uuid([n; 16]),
-                body: n.to_string().repeat(10_000),
-                ..SendEntry::default()
-            };
-            let command = SendMessages {
-                queue: key("dead"),
-                sender: "me".into(),
-                entries: vec![entry],
-            };
-            store.send(command).await.expect("room for eight");
-        }
+        let attributes = vec![("RedrivePolicy".to_owned(), policy)];
+        create("q", attributes).await.expect("a queue");
         disk.set_capacity(1);
+        for n in 0..5 {
+            send("dead", n).await.expect("room");
+        }
         let command = StartMoveTask {
-            id: tsugite_base::Uuid([9; 16]),
+            id: Uuid([9; 16]),
             source: key("dead"),
             destination: Some(key("other")),
             rate: Some(1),
         };
         store.start_move_task(command).await.expect("a task");
-        // More than fits into what was allocated already.
+        let full = loop {
+            if let Err(full) = send("q", 0).await {
+                break full;
+            }
+        };
+        assert!(
+            matches!(full, Failure::Unavailable(Unavailable::Full(_))),
+            "{full}"
+        );
         pass(&store, &clock, Duration::from_secs(100));
-        let begin = std::time::Instant::now();
-        let soon = Duration::from_secs(20);
-        while !store.metrics().full {
-            assert!(begin.elapsed() < soon, "the disk is not full: {:?}", task().await);
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        let stuck = task().await.expect("a list").remove(0);
-        assert_eq!(stuck.status, MoveStatus::Running);
-        assert!(stuck.moved < 8, "{stuck:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let stuck = task().await;
+        assert_eq!((stuck.status, stuck.moved), (MoveStatus::Running, 0));
         disk.set_capacity(u64::MAX);
-        let ended = |task: &MoveTask| task.status != MoveStatus::Running;
+        let begin = std::time::Instant::now();
         loop {
-            pass(&store, &clock, Duration::from_secs(2));
-            let task = task().await.expect("a list").remove(0);
-            if ended(&task) {
-                assert_eq!((task.status, task.moved), (MoveStatus::Completed, 8));
+            pass(&store, &clock, Duration::from_secs(1));
+            let task = task().await;
+            if task.status != MoveStatus::Running {
+                assert_eq!((task.status, task.moved), (MoveStatus::Completed, 5));
                 break;
             }
-            assert!(begin.elapsed() < soon, "{task:?}");
+            assert!(begin.elapsed() < Duration::from_secs(20), "{task:?}");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     });
