@@ -58,9 +58,11 @@ impl Hand {
         self.wall.store(wall, Ordering::Relaxed);
     }
 
-    /// Somebody set the host's clock while the process was down.
+    /// Somebody set the host's clock while the process was down, to before what it really is. What came of steps in
+    /// earlier lives is put right with that: a process that starts has only the wall clock to go by, so it could not tell
+    /// a step ahead from a long time without it.
     pub(crate) fn set_back(&self, millis: u64) {
-        let wall = self.wall.load(Ordering::Relaxed).saturating_sub(millis);
+        let wall = self.steady.load(Ordering::Relaxed).saturating_sub(millis);
         self.wall.store(wall, Ordering::Relaxed);
         self.steady.store(wall, Ordering::Relaxed);
     }

@@ -324,17 +324,24 @@ impl<S: State> Log<S> {
 
     /// Looks at the state; the answer waits until all that it may have seen is durable.
     pub async fn read<R>(&self, f: impl FnOnce(&S, Now) -> R) -> R {
-        let (reply, seen) = {
-            let front = self.0.front();
-            (f(&front.state, self.0.world.now()), front.batch.end())
-        };
+        let (reply, seen) = self.look(f);
         self.durable(seen).await;
         reply
     }
 
     /// Looks at the state without waiting: for metrics and for people.
     pub fn peek<R>(&self, f: impl FnOnce(&S, Now) -> R) -> R {
-        f(&self.0.front().state, self.0.world.now())
+        self.look(f).0
+    }
+
+    /// Looks at the state as it is now, whether or not the timers have come to it yet: a lease that is over is no
+    /// longer counted. Also returns the end of what was seen.
+    fn look<R>(&self, f: impl FnOnce(&S, Now) -> R) -> (R, u64) {
+        let mut front = self.0.front();
+        let now = self.0.world.now();
+        front.advance(now);
+        front.state.settle();
+        (f(&front.state, now), front.batch.end())
     }
 
     /// Changes what is not logged.

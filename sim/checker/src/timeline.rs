@@ -23,7 +23,8 @@ pub(crate) struct Line {
     pub(crate) stored: Vec<usize>,
     pub(crate) candidates: HashMap<String, Vec<Candidate>>,
     by_id: HashMap<String, usize>,
-    by_handle: HashMap<String, (usize, usize)>,
+    /// A message and its delivery; more than one after a crash that forgot the first.
+    by_handle: HashMap<String, Vec<(usize, usize)>>,
 }
 
 /// The history in order.
@@ -322,7 +323,9 @@ impl<'a> Timeline<'a> {
         let at = stored.deliveries.len() - 1;
         self.lines[queue]
             .by_handle
-            .insert(message.handle.clone(), (index, at));
+            .entry(message.handle.clone())
+            .or_default()
+            .push((index, at));
         at
     }
 
@@ -465,7 +468,12 @@ impl<'a> Timeline<'a> {
         change: Option<u64>,
     ) {
         let Some(queue) = self.queue(queue) else { return };
-        let Some(&(index, delivery)) = self.lines[queue].by_handle.get(handle) else {
+        let Some(known) = self.lines[queue].by_handle.get(handle) else {
+            return;
+        };
+        // The client had it from the last delivery before this call.
+        let before = |&&(index, at): &&(usize, usize)| self.stored[index].deliveries[at].span.before(&span);
+        let Some(&(index, delivery)) = known.iter().rev().find(before).or(known.first()) else {
             return;
         };
         let done = match outcome {

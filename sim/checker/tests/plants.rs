@@ -528,3 +528,61 @@ fn a_history_as_text_is_the_same_history() {
     assert_eq!(tsugite_checker::parse(&lines.join("\n")).unwrap(), events);
     assert!(tsugite_checker::parse("{}").unwrap_err().starts_with("line 1"));
 }
+
+#[test]
+fn a_handle_that_came_again_after_a_crash_is_of_the_delivery_before_the_call() {
+    let mut events = Vec::new();
+    let mut note = |what| events.push(Event { at: 0, what });
+    let queue = || "q".to_owned();
+    note(What::Queue(Queue {
+        queue: queue(),
+        ..Queue::default()
+    }));
+    let mut ops = 0;
+    let mut call = |note: &mut dyn FnMut(What), call, reply| {
+        ops += 1;
+        note(What::Ask { op: ops, call });
+        note(What::Done { op: ops, reply });
+    };
+    let entry = Entry {
+        entry: "0".into(),
+        body: "a".into(),
+        ..Entry::default()
+    };
+    let sent = SentResult {
+        entry: "0".into(),
+        id: Some("id".into()),
+        seq: None,
+    };
+    let receive = || Call::Receive {
+        queue: queue(),
+        max: 1,
+        visibility: 10_000,
+        attempt: None,
+    };
+    let got = |handle: &str, count| {
+        Reply::Received(vec![Received {
+            id: "id".into(),
+            body: "a".into(),
+            handle: handle.into(),
+            count,
+            ..Received::default()
+        }])
+    };
+    let send = Call::Send {
+        queue: queue(),
+        entries: vec![entry],
+    };
+    call(&mut note, send, Reply::Sent(vec![sent]));
+    call(&mut note, receive(), got("first", 1));
+    let release = Call::Change {
+        queue: queue(),
+        entries: vec![("first".into(), 0)],
+    };
+    call(&mut note, release, Reply::Each(vec![("0".into(), true)]));
+    call(&mut note, receive(), got("second", 2));
+    note(What::Crash);
+    // Within the same millisecond, and as if for the first time.
+    call(&mut note, receive(), got("first", 1));
+    assert_eq!(check(&events, Rules::default()).violations, []);
+}
