@@ -142,15 +142,18 @@ impl Bench {
         max: i64,
         visibility: Option<i64>,
     ) -> Result<Vec<Message>, ReceiveError> {
-        let command = Receive {
+        self.receive_by(&Receive {
             queue: queue(name),
             max: Some(max),
             visibility,
             wait: Some(0),
             attempt: None,
-        };
+        })
+    }
+
+    pub(crate) fn receive_by(&mut self, command: &Receive) -> Result<Vec<Message>, ReceiveError> {
         loop {
-            let decision = self.broker.receive(&command, self.now)?;
+            let decision = self.broker.receive(command, self.now)?;
             let leases = self.commit(decision);
             if !leases.again {
                 return Ok(leases.leases.into_iter().map(|lease| self.read(lease)).collect());
@@ -177,12 +180,18 @@ impl Bench {
     }
 
     pub(crate) fn delete(&mut self, name: &str, handle: &str) -> Result<(), DeleteEntryError> {
-        let command = DeleteMessages {
-            queue: queue(name),
-            handles: vec![handle.into()],
-        };
+        self.delete_all(name, vec![handle.into()]).remove(0)
+    }
+
+    pub(crate) fn delete_all(
+        &mut self,
+        name: &str,
+        handles: Vec<String>,
+    ) -> Vec<Result<(), DeleteEntryError>> {
+        let queue = queue(name);
+        let command = DeleteMessages { queue, handles };
         let decision = self.broker.delete(&command, self.now).unwrap();
-        self.commit(decision).results.remove(0)
+        self.commit(decision).results
     }
 
     pub(crate) fn change(
@@ -191,15 +200,20 @@ impl Bench {
         handle: &str,
         timeout: i64,
     ) -> Result<(), ChangeVisibilityEntryError> {
-        let command = ChangeVisibility {
-            queue: queue(name),
-            entries: vec![ChangeVisibilityEntry {
-                handle: handle.into(),
-                timeout,
-            }],
-        };
+        let handle = handle.into();
+        self.change_all(name, vec![ChangeVisibilityEntry { handle, timeout }])
+            .remove(0)
+    }
+
+    pub(crate) fn change_all(
+        &mut self,
+        name: &str,
+        entries: Vec<ChangeVisibilityEntry>,
+    ) -> Vec<Result<(), ChangeVisibilityEntryError>> {
+        let queue = queue(name);
+        let command = ChangeVisibility { queue, entries };
         let decision = self.broker.change_visibility(&command, self.now).unwrap();
-        self.commit(decision).results.remove(0)
+        self.commit(decision).results
     }
 
     pub(crate) fn purge(&mut self, name: &str) -> Result<(), PurgeQueueError> {
@@ -290,6 +304,16 @@ impl Bench {
         self.rebuilt(None, 0).snapshot(&mut bytes);
         assert_eq!(bytes, self.snapshot());
     }
+}
+
+/// How many commands a model plays: `TSUGITE_MODEL_OPERATIONS`, or `usual`.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test of the pure machine may ask how long it shall run"
+)]
+pub(crate) fn operations(usual: u64) -> u64 {
+    let wanted = std::env::var("TSUGITE_MODEL_OPERATIONS").ok();
+    wanted.map_or(usual, |n| n.parse().unwrap())
 }
 
 pub(crate) fn queue(name: &str) -> QueueKey {
