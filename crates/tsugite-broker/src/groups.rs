@@ -140,6 +140,11 @@ impl Groups {
         slots.filter_map(|(mark, _, slot)| Some((*mark, self.get(*slot as usize)?)))
     }
 
+    /// The mark of the group at the back of the ring.
+    pub(crate) fn last_mark(&self) -> Option<u64> {
+        self.ring.last().map(|(mark, _, _)| *mark)
+    }
+
     /// Every group.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Group> {
         self.slots.iter().flatten()

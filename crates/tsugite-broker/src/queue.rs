@@ -369,6 +369,11 @@ impl Queue {
             }
             FRESH
         } else {
+            // A group that queued up under this very mark came before: a number is left out, to tell the two apart. Else a
+            // message that is released again and again would stay ahead of every group.
+            if self.groups.last_mark() == Some(self.next_seq) {
+                self.next_seq += 1;
+            }
             let mark = self.next_seq;
             self.returned.push(Entry { seq, mark })
         };

@@ -1,7 +1,8 @@
 //! The machine against a model that is too simple to be wrong: a list of messages, searched from the start.
 //!
 //! Random commands from a seed; after each one results and counters must agree. At random points the machine
-//! is rebuilt from a snapshot and the records after it, and must be the same to the last byte.
+//! is rebuilt from a snapshot and the records after it, and must be the same to the last byte. Some messages name a
+//! tenant: then who is next is decided by turns. `TSUGITE_MODEL_OPERATIONS` says how many commands.
 
 #![allow(clippy::unwrap_used, reason = "a step that fails fails the test")]
 
@@ -10,12 +11,13 @@ mod common;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use common::{Bench, START, body, queue, redrive};
+use common::{Bench, START, body, operations, queue, redrive};
 use tsugite_base::Uuid;
 use tsugite_base::rng::SplitMix64;
 use tsugite_broker::*;
 
 const QUEUES: [&str; 3] = ["a", "b", "dead"];
+const TENANTS: [&str; 3] = ["t1", "t2", "t3"];
 const CAP: usize = 25;
 const GUARD: u64 = 5_000;
 
@@ -36,6 +38,7 @@ struct Item {
     receives: u32,
     leased: u64,
     at: At,
+    group: Option<&'static str>,
     source: Option<&'static str>,
     /// Of the delivery that the latest handle is for.
     handle: String,
@@ -44,12 +47,66 @@ struct Item {
 #[derive(Default)]
 struct Line {
     items: Vec<Item>,
+    /// Since which event a tenant has something available, or had it and was served.
+    since: BTreeMap<&'static str, u64>,
     next_seq: u64,
     retention: u64,
     visibility: u64,
     delay: u64,
     dead_letters_after: Option<u32>,
     purged: Option<u64>,
+}
+
+impl Line {
+    /// Sees to the tenants after something changed: those that have something available again go to the back.
+    fn regroup(&mut self, events: &mut u64) {
+        for tenant in TENANTS {
+            let mut own = self.items.iter().filter(|i| i.group == Some(tenant));
+            if !own.any(|i| matches!(i.at, At::Ready(_))) {
+                self.since.remove(tenant);
+            } else if !self.since.contains_key(tenant) {
+                *events += 1;
+                self.since.insert(tenant, *events);
+            }
+        }
+    }
+
+    /// Everything that can be received, the next first: by the event since which it is available; of a tenant one,
+    /// and the others after everything else, in turn.
+    fn available(&self) -> Vec<u64> {
+        let of = |group: Option<&str>| {
+            let own = self.items.iter().filter(|i| i.group == group);
+            let mut ready: Vec<(u64, u64)> = own
+                .filter_map(|i| match i.at {
+                    At::Ready(event) => Some((event, i.seq)),
+                    _ => None,
+                })
+                .collect();
+            ready.sort_unstable();
+            ready
+        };
+        let mut turns: Vec<(u64, Vec<u64>)> = Vec::new();
+        turns.extend(of(None).into_iter().map(|(event, seq)| (event, vec![seq])));
+        for (tenant, event) in &self.since {
+            turns.push((*event, of(Some(tenant)).into_iter().map(|(_, seq)| seq).collect()));
+        }
+        turns.sort_unstable();
+        let longest = turns.iter().map(|(_, seqs)| seqs.len()).max().unwrap_or(0);
+        let round = |n: usize| turns.iter().filter_map(move |(_, seqs)| seqs.get(n).copied());
+        (0..longest).flat_map(round).collect()
+    }
+
+    /// The next thing that time brings: when, whether a message goes (after what else is due then), and which.
+    fn next(&self) -> Option<(u64, bool, u64)> {
+        let each = |item: &Item| {
+            let expiry = (item.sent + self.retention, true, item.seq);
+            match item.at {
+                At::Ready(_) => expiry,
+                At::Delayed(until) | At::Leased(until) => expiry.min((until, false, item.seq)),
+            }
+        };
+        self.items.iter().map(each).min()
+    }
 }
 
 #[derive(Default)]
@@ -74,30 +131,28 @@ impl Model {
         self.lines.insert(name, line);
     }
 
-    /// Lets everything that is due happen.
+    /// Lets everything that is due happen, one after the other.
     fn settle(&mut self) {
-        let now = self.now;
         for line in self.lines.values_mut() {
-            let mut due: Vec<(u64, u64)> = line
-                .items
-                .iter()
-                .filter_map(|i| match i.at {
-                    At::Delayed(until) | At::Leased(until) if until <= now => Some((until, i.seq)),
-                    _ => None,
-                })
-                .collect();
-            due.sort_unstable();
-            for (_, seq) in due {
-                self.events += 1;
-                let item = line.items.iter_mut().find(|i| i.seq == seq).unwrap();
-                item.at = At::Ready(self.events);
+            while let Some((_, gone, seq)) = line.next().filter(|(due, _, _)| *due <= self.now) {
+                let at = line.items.iter().position(|i| i.seq == seq).unwrap();
+                if gone {
+                    line.items.remove(at);
+                } else {
+                    self.events += 1;
+                    line.items[at].at = At::Ready(self.events);
+                }
+                line.regroup(&mut self.events);
             }
-            let retention = line.retention;
-            line.items.retain(|i| i.sent + retention > now);
         }
     }
 
-    fn put(&mut self, name: &str, id: Uuid, text: String, delay: u64) {
+    fn regroup(&mut self, name: &str) {
+        let line = self.lines.get_mut(name).unwrap();
+        line.regroup(&mut self.events);
+    }
+
+    fn put(&mut self, name: &str, id: Uuid, text: String, delay: u64, group: Option<&'static str>) {
         let event = self.event();
         let now = self.now;
         let line = self.lines.get_mut(name).unwrap();
@@ -114,9 +169,11 @@ impl Model {
             } else {
                 At::Delayed(now + delay)
             },
+            group,
             source: None,
             handle: String::new(),
         });
+        self.regroup(name);
     }
 
     fn counts(&self, name: &str) -> (usize, usize, usize) {
@@ -134,41 +191,24 @@ impl Model {
         let room = CAP.saturating_sub(self.counts(name).1).min(max);
         let line = self.lines.get_mut(name).unwrap();
         let limit = line.dead_letters_after.unwrap_or(u32::MAX);
-        let mut ready: Vec<(u64, u64)> = line
-            .items
-            .iter()
-            .filter_map(|i| {
-                if let At::Ready(e) = i.at {
-                    Some((e, i.seq))
-                } else {
-                    None
-                }
-            })
-            .collect();
-        ready.sort_unstable();
         let (mut out, mut moved) = (Vec::new(), Vec::new());
-        for (_, seq) in ready {
+        for seq in line.available() {
             if out.len() == room {
                 break;
             }
-            let index = line.items.iter().position(|i| i.seq == seq).unwrap();
-            if line.items[index].receives >= limit {
-                moved.push(line.items.remove(index));
-                continue;
-            }
-            self.events += 1;
-            let item = &mut line.items[index];
-            item.receives += 1;
-            item.leased = now;
-            item.at = if timeout == 0 {
-                At::Ready(self.events)
+            let item = line.items.iter().find(|i| i.seq == seq).unwrap();
+            if item.receives >= limit {
+                moved.push(seq);
             } else {
-                At::Leased(now + timeout)
-            };
-            out.push((item.id, item.receives));
+                out.push((seq, item.id, item.receives + 1));
+            }
         }
-        for mut item in moved {
+        for seq in moved {
             let event = self.event();
+            let line = self.lines.get_mut(name).unwrap();
+            let at = line.items.iter().position(|i| i.seq == seq).unwrap();
+            let mut item = line.items.remove(at);
+            self.regroup(name);
             let line = self.lines.get_mut("dead").unwrap();
             line.next_seq += 1;
             item.seq = line.next_seq;
@@ -176,8 +216,28 @@ impl Model {
             item.source = Some(name);
             item.handle.clear();
             line.items.push(item);
+            self.regroup("dead");
         }
-        out
+        for (seq, _, _) in &out {
+            let event = self.event();
+            let line = self.lines.get_mut(name).unwrap();
+            let item = line.items.iter_mut().find(|i| i.seq == *seq).unwrap();
+            item.receives += 1;
+            item.leased = now;
+            item.at = if timeout == 0 {
+                At::Ready(event)
+            } else {
+                At::Leased(now + timeout)
+            };
+            let tenant = item.group;
+            self.regroup(name);
+            // Who was served goes to the back.
+            let line = self.lines.get_mut(name).unwrap();
+            if tenant.is_some_and(|tenant| line.since.remove(tenant).is_some()) {
+                self.regroup(name);
+            }
+        }
+        out.into_iter().map(|(_, id, receives)| (id, receives)).collect()
     }
 
     fn find(&mut self, name: &str, id: Uuid) -> Option<&mut Item> {
@@ -270,10 +330,12 @@ impl Run {
             self.texts += 1;
             let text = format!("text {}", self.texts);
             let delay = self.pick(&[None, None, None, Some(0), Some(1), Some(20)]);
+            let group = self.pick(&[None, None, Some(TENANTS[0]), Some(TENANTS[1]), Some(TENANTS[2])]);
             let mut entry = self.bench.entry(&text);
             entry.delay = delay;
+            entry.group = group.map(str::to_owned);
             let delay = delay.map_or(self.model.lines[name].delay, |d| d as u64 * 1_000);
-            self.model.put(name, entry.id, text, delay);
+            self.model.put(name, entry.id, text, delay, group);
             entries.push(entry);
         }
         let accepted = |e: &SendEntry| {
@@ -310,6 +372,7 @@ impl Run {
                 (body(&message), message.sent.millis()),
                 (item.text.as_str(), item.sent)
             );
+            assert_eq!(message.group.as_deref(), item.group);
             let source = item.source.map(|s| queue(s).arn().to_string());
             assert_eq!(message.dead_letter_source, source);
             item.handle.clone_from(&message.handle);
@@ -336,6 +399,7 @@ impl Run {
             Some(true) => {
                 let items = &mut self.model.lines.get_mut(name).unwrap().items;
                 items.retain(|i| i.id != id);
+                self.model.regroup(name);
                 self.note("deleted");
             }
             Some(false) => self.note("old handle"),
@@ -359,6 +423,7 @@ impl Run {
                 } else {
                     At::Leased(now + timeout as u64 * 1_000)
                 };
+                self.model.regroup(name);
                 self.note("changed");
             }
             _ => assert!(matches!(result, Err(ChangeVisibilityEntryError::Invalid(_)))),
@@ -378,7 +443,7 @@ impl Run {
                 published.id.0[i] ^ info.subscription.id.0[i]
             }));
             let delay = before[usize::from(name == "b")];
-            self.model.put(name, id, text.clone(), delay);
+            self.model.put(name, id, text.clone(), delay, None);
         }
     }
 
@@ -415,6 +480,7 @@ impl Run {
         assert_eq!(self.bench.purge(name).is_err(), guarded);
         if !guarded {
             line.items.clear();
+            line.since.clear();
             line.purged = Some(now);
         }
     }
@@ -452,17 +518,8 @@ impl Run {
                 .map(|age| self.model.now - age.as_millis() as u64);
             assert_eq!(age, oldest);
         }
-        let next = |line: &Line, item: &Item| {
-            let expiry = item.sent + line.retention;
-            match item.at {
-                At::Ready(_) => expiry,
-                At::Delayed(until) | At::Leased(until) => until.min(expiry),
-            }
-        };
         let lines = self.model.lines.values();
-        let due = lines
-            .flat_map(|line| line.items.iter().map(|i| next(line, i)))
-            .min();
+        let due = lines.filter_map(|line| Some(line.next()?.0)).min();
         let planned = self.bench.broker.next_deadline().map(|t| t.millis());
         assert!(
             due.is_none() || planned.is_some_and(|p| p <= due.unwrap()),
@@ -471,13 +528,17 @@ impl Run {
     }
 }
 
+/// Commands of one run: its log stays short enough to be replayed as a whole.
+const RUN: u64 = 10_000;
+
 #[test]
 fn a_hundred_thousand_random_commands_agree_with_the_model() {
     let mut seen = BTreeMap::new();
-    for seed in 0..10 {
+    for seed in 0..operations(100_000).div_ceil(RUN) {
         let mut run = Run::new(seed);
-        for _ in 0..10_000 {
-            run.step();
+        for step in 0..RUN {
+            let stepped = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run.step()));
+            assert!(stepped.is_ok(), "seed {seed}, step {step}");
         }
         run.bench.assert_replays();
         for (what, n) in run.seen {
