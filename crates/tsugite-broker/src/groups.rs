@@ -77,12 +77,20 @@ impl Groups {
             place: (0, 0),
         };
         let slot = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(None);
+            self.add_slot(None);
             self.slots.len() as u32 - 1
         });
         self.slots[slot as usize] = Some(group);
         self.names.insert(name, slot);
         slot as usize
+    }
+
+    /// Adds a slot. Slots are large and may be many: room is made for an eighth more of them, not for twice as many.
+    fn add_slot(&mut self, group: Option<Group>) {
+        if self.slots.len() == self.slots.capacity() {
+            self.slots.reserve_exact((self.slots.len() / 8).max(4));
+        }
+        self.slots.push(group);
     }
 
     /// Counts one message less; the group goes with its last one.
@@ -188,7 +196,7 @@ impl Groups {
                     groups.ring.insert((group.place.0, group.place.1, slot));
                 }
             }
-            groups.slots.push(group);
+            groups.add_slot(group);
         }
         for _ in 0..get.u32(WHAT)? {
             let slot = get.u32(WHAT)?;
