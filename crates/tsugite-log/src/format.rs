@@ -244,6 +244,18 @@ impl FrameHeader {
         })
     }
 
+    /// Whether bytes that are no header were one, of this log at this very place, before something small happened to
+    /// them. Left over from an earlier use of the file is either a whole header of another place, or anything else.
+    pub(crate) fn was(bytes: &[u8], log_id: u64, lsn: u64) -> bool {
+        let field = |at: usize, wanted: &[u8]| bytes.get(at..at + wanted.len()) == Some(wanted);
+        let fields = [
+            field(0, FRAME_MAGIC),
+            field(8, &log_id.to_le_bytes()),
+            field(16, &lsn.to_le_bytes()),
+        ];
+        FrameHeader::decode(bytes).is_none() && fields.into_iter().filter(|same| *same).count() >= 2
+    }
+
     /// Where the next frame begins.
     pub(crate) const fn next(&self) -> u64 {
         align_up(self.lsn + FRAME_HEADER as u64 + self.len as u64)
@@ -289,6 +301,24 @@ pub(crate) fn records(
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_header_with_one_changed_bit_is_told_from_leftovers() {
+        let header = |lsn| FrameHeader {
+            log_id: 0x1234_5678_9abc_def0,
+            lsn,
+            len: 700,
+            payload_crc: 0xdead_beef,
+        };
+        let whole = header(4_096).encode();
+        let was = |bytes: &[u8]| FrameHeader::was(bytes, 0x1234_5678_9abc_def0, 4_096);
+        for bit in 0..FRAME_HEADER * 8 {
+            let mut damaged = whole;
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            assert!(was(&damaged), "bit {bit}");
+        }
+        assert!(!was(&whole) && !was(&header(2_048).encode()) && !was(&[0; FRAME_HEADER]) && !was(b"text"));
+    }
 
     #[test]
     fn names() {

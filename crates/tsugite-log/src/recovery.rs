@@ -12,8 +12,8 @@ use tsugite_base::World;
 use crate::checkpoint::{self, Unusable};
 use crate::disk::{Disk, read_exact};
 use crate::format::{
-    BadHeader, CheckpointHeader, SEGMENT_HEADER, SegmentHeader, checkpoint_name, records, segment_name,
-    spare_name,
+    ALIGN, BadHeader, CheckpointHeader, SEGMENT_HEADER, SegmentHeader, checkpoint_name, records,
+    segment_name, spare_name,
 };
 use crate::listing::Listing;
 use crate::log::Start;
@@ -350,6 +350,8 @@ fn settle_tail(
 pub(crate) fn torn(segment: &Segment, log_id: u64, at: u64, found: Found) -> io::Result<Option<Torn>> {
     let end = match found {
         Found::Damaged(header) => header.next().min(segment.limit()),
+        // Its length is unknown, and what follows may be of an earlier use of the file.
+        Found::BadHeader if segment.recycled => (at + ALIGN).min(segment.limit()),
         _ if segment.recycled => at,
         _ => Walk::new(segment, log_id, at).end_of_data(at)?,
     };

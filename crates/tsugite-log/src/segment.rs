@@ -108,6 +108,8 @@ pub(crate) enum Found {
     Frame(FrameHeader),
     /// The header of a frame of this log at this very place, whose content does not match it.
     Damaged(FrameHeader),
+    /// What was such a header, and is damaged itself.
+    BadHeader,
     /// Anything else: zeros, an old frame of a recycled segment, half a header.
     Nothing,
 }
@@ -135,8 +137,13 @@ impl<'a> Walk<'a> {
         if at + FRAME_HEADER as u64 > limit {
             return Ok(Found::Nothing);
         }
-        let Some(header) = FrameHeader::decode(self.view(at, FRAME_HEADER as u64)?) else {
-            return Ok(Found::Nothing);
+        let log_id = self.log_id;
+        let bytes = self.view(at, FRAME_HEADER as u64)?;
+        let Some(header) = FrameHeader::decode(bytes) else {
+            return Ok(match FrameHeader::was(bytes, log_id, at) {
+                true => Found::BadHeader,
+                false => Found::Nothing,
+            });
         };
         if header.log_id != self.log_id || header.lsn != at {
             return Ok(Found::Nothing);
