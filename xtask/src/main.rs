@@ -23,6 +23,7 @@ cargo xtask install [python|javascript|bench]
                                       only the installing part of test, or what the benchmarks need
 cargo xtask conformance [PYTEST ARGS] the black-box tests against the built release binary
 cargo xtask sim [--histories N]       seeded crash histories (default 100000; the tests play 10000)
+cargo xtask models [--operations N]   random commands against the naive models (default 1000000; the tests play 100000)
 cargo xtask fuzz [--seconds N]        each codec's fuzz target for N seconds (default 60, CI takes 5)
 cargo xtask kill9 [--rounds N]        kill -9 under load, recorded from outside (default 200, CI takes 20)
 cargo xtask bench gateway|sqs [ARGS]  against nginx, HAProxy, Envoy; the queues' goals beside Redis, LocalStack and others
@@ -43,6 +44,8 @@ fn main() -> ExitCode {
         ["conformance", rest @ ..] => suites::conformance(&mut runner, rest),
         ["sim"] => suites::simulation(&mut runner, "100000"),
         ["sim", "--histories", count] => suites::simulation(&mut runner, count),
+        ["models"] => suites::models(&mut runner, "1000000"),
+        ["models", "--operations", count] => suites::models(&mut runner, count),
         ["fuzz"] => suites::fuzz(&mut runner, "60"),
         ["fuzz", "--seconds", seconds] => suites::fuzz(&mut runner, seconds),
         ["kill9"] => suites::kill9(&mut runner, "200"),

@@ -59,6 +59,16 @@ pub(crate) fn simulation(runner: &mut Runner, histories: &str) {
     runner.run(&format!("simulation, {histories} histories"), &mut sim);
 }
 
+/// The queues against their models, for more commands than the test suite gives.
+pub(crate) fn models(runner: &mut Runner, operations: &str) {
+    let mut models = Command::new(cargo());
+    models
+        .args(["test", "--locked", "--release", "--package", "tsugite-broker"])
+        .args(["--test", "model", "--test", "fifo_model"])
+        .env("TSUGITE_MODEL_OPERATIONS", operations);
+    runner.run(&format!("models, {operations} commands each"), &mut models);
+}
+
 /// Every fuzz target on stable Rust, each for `seconds`.
 pub(crate) fn fuzz(runner: &mut Runner, seconds: &str) {
     let Ok(seconds_each) = seconds.parse::<u64>() else {
