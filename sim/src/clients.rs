@@ -20,14 +20,13 @@ impl History {
         if !self.furnished {
             return self.furnish(life);
         }
-        let queue = QUEUES[self.rng.below(2) as usize];
+        let queue = self.queues[self.rng.below(self.queues.len() as u64) as usize];
+        let publishes = self.queues.contains(&QUEUES[0]);
         match self.rng.below(20) {
-            0..6 => self.send(life, queue),
-            6..8 => self.publish(life),
-            8..13 => {
-                let queue = QUEUES[self.rng.below(3) as usize];
-                self.receive(life, queue);
-            }
+            6..8 if publishes => self.publish(life),
+            0..8 if scene::is_dead(queue) => self.register(life),
+            0..8 => self.send(life, queue),
+            8..13 => drop(self.receive(life, queue, true)),
             13..16 => self.delete(life),
             16 => self.change_visibility(life),
             17 if self.rng.below(6) == 0 => self.purge(life, queue),
@@ -108,25 +107,37 @@ impl History {
         )
     }
 
+    /// A message for `queue`.
+    fn entry(&mut self, queue: &str) -> Entry {
+        let body = self.text();
+        if scene::is_fifo(queue) {
+            return self.repeats.entry(&mut self.rng, queue, body);
+        }
+        let tenant = self.rng.below(6);
+        Entry {
+            body,
+            group: (queue == QUEUES[0] && tenant < 3).then(|| format!("t{tenant}")),
+            delay: Some([0, 0, 0, 5_000][self.rng.below(4) as usize]),
+            ..Entry::default()
+        }
+    }
+
     fn send(&mut self, life: &mut Life, queue: &str) {
-        let texts: Vec<String> = (0..=self.rng.below(3)).map(|_| self.text()).collect();
-        let delay = [0, 0, 0, 5][self.rng.below(4) as usize];
-        let entries = texts
-            .iter()
-            .map(|text| scene::entry(&self.world, text.clone(), delay));
+        let many = 1 + self.rng.below(3);
+        let entry = |n| Entry {
+            entry: format!("{n}"),
+            ..self.entry(queue)
+        };
+        let entries: Vec<Entry> = (0..many).map(entry).collect();
         let command = SendMessages {
             queue: scene::queue(queue),
             sender: "sim".into(),
-            entries: entries.collect(),
+            entries: entries
+                .iter()
+                .map(|entry| scene::entry(&self.world, entry))
+                .collect(),
         };
         if let Some((reply, wait)) = self.give(life, |d, now| d.broker.send(command, now)) {
-            let entry = |(n, body)| Entry {
-                entry: format!("{n}"),
-                body,
-                delay: Some(delay as u64 * 1_000),
-                ..Entry::default()
-            };
-            let entries = texts.into_iter().enumerate().map(entry).collect();
             let op = self.asked(Call::Send {
                 queue: queue.into(),
                 entries,
@@ -166,15 +177,20 @@ impl History {
         }
     }
 
-    pub(crate) fn receive(&mut self, life: &mut Life, queue: &str) -> bool {
+    /// `attempts`: on a FIFO queue, perhaps under an attempt id.
+    pub(crate) fn receive(&mut self, life: &mut Life, queue: &str, attempts: bool) -> bool {
         let max = 1 + self.rng.below(10);
         let visibility = [0, 2, 10, 60][self.rng.below(4) as usize];
+        let attempts = attempts && scene::is_fifo(queue);
+        let attempt = attempts
+            .then(|| self.repeats.attempt(&mut self.rng, queue))
+            .flatten();
         let command = Receive {
             queue: scene::queue(queue),
             max: Some(max as i64),
             visibility: Some(visibility as i64),
             wait: None,
-            attempt: None,
+            attempt: attempt.clone(),
         };
         let Some((reply, wait)) = self.give(life, |d, now| d.broker.receive(&command, now)) else {
             return false;
@@ -185,57 +201,75 @@ impl History {
             // Who is told to ask again was not told that there is no more.
             max: if reply.again { 0 } else { max as usize },
             visibility: visibility * 1_000,
-            attempt: None,
+            attempt,
         });
         life.waiting
             .push_back((wait, Reply::Received(op, queue.to_owned(), reply.leases)));
         some
     }
 
-    fn delete(&mut self, life: &mut Life) {
-        if self.held.is_empty() {
-            return;
+    /// Handles of up to three messages of one queue, taken from those that clients hold.
+    fn some_held(&mut self) -> Vec<Held> {
+        let mut some: Vec<Held> = Vec::new();
+        for _ in 0..=self.rng.below(3) {
+            let at = self.rng.below(self.held.len().max(1) as u64) as usize;
+            let fits = |held: &Held| {
+                let distinct = some.iter().all(|other| other.handle != held.handle);
+                distinct && some.first().is_none_or(|other| other.queue == held.queue)
+            };
+            if self.held.get(at).is_some_and(fits) {
+                some.push(self.held.swap_remove(at));
+            }
         }
-        let at = self.rng.below(self.held.len() as u64) as usize;
-        let held = self.held.swap_remove(at);
+        some
+    }
+
+    fn delete(&mut self, life: &mut Life) {
+        let held = self.some_held();
         self.delete_held(life, held);
     }
 
-    pub(crate) fn delete_held(&mut self, life: &mut Life, held: Held) {
+    /// Deletes messages of one queue.
+    pub(crate) fn delete_held(&mut self, life: &mut Life, held: Vec<Held>) {
+        let Some(queue) = held.first().map(|held| held.queue.clone()) else {
+            return;
+        };
+        let handles: Vec<String> = held.into_iter().map(|held| held.handle).collect();
         let command = DeleteMessages {
-            queue: scene::queue(&held.queue),
-            handles: vec![held.handle.clone()],
+            queue: scene::queue(&queue),
+            handles: handles.clone(),
         };
         if let Some((reply, wait)) = self.give(life, |d, now| d.broker.delete(&command, now)) {
-            let op = self.asked(Call::Delete {
-                queue: held.queue,
-                handles: vec![held.handle],
-            });
-            let results = vec![("0".to_owned(), reply.results[0].is_ok())];
+            let op = self.asked(Call::Delete { queue, handles });
             life.waiting
-                .push_back((wait, Reply::Told(op, Told::Each(results))));
+                .push_back((wait, Reply::Told(op, each(&reply.results))));
         }
     }
 
     fn change_visibility(&mut self, life: &mut Life) {
-        let Some(held) = self.held.last() else { return };
-        let (queue, handle) = (held.queue.clone(), held.handle.clone());
-        let timeout = [0, 30][self.rng.below(2) as usize];
+        let some = self.some_held();
+        let Some(queue) = some.first().map(|held| held.queue.clone()) else {
+            return;
+        };
+        let entry = |held: &Held| ChangeVisibilityEntry {
+            handle: held.handle.clone(),
+            timeout: [0, 30][self.rng.below(2) as usize],
+        };
+        let entries: Vec<ChangeVisibilityEntry> = some.iter().map(entry).collect();
+        self.held.extend(some);
+        let told = |entry: &ChangeVisibilityEntry| (entry.handle.clone(), entry.timeout as u64 * 1_000);
+        let changed = entries.iter().map(told).collect();
         let command = ChangeVisibility {
             queue: scene::queue(&queue),
-            entries: vec![ChangeVisibilityEntry {
-                handle: handle.clone(),
-                timeout,
-            }],
+            entries,
         };
         if let Some((reply, wait)) = self.give(life, |d, now| d.broker.change_visibility(&command, now)) {
             let op = self.asked(Call::Change {
                 queue,
-                entries: vec![(handle, timeout as u64 * 1_000)],
+                entries: changed,
             });
-            let results = vec![("0".to_owned(), reply.results[0].is_ok())];
             life.waiting
-                .push_back((wait, Reply::Told(op, Told::Each(results))));
+                .push_back((wait, Reply::Told(op, each(&reply.results))));
         }
     }
 
@@ -270,4 +304,10 @@ impl History {
                 .push_back((wait, Reply::Put(instance.into(), version)));
         }
     }
+}
+
+/// What became of each entry of a batch.
+fn each<E>(results: &[Result<(), E>]) -> Told {
+    let result = |(n, result): (usize, &Result<(), E>)| (n.to_string(), result.is_ok());
+    Told::Each(results.iter().enumerate().map(result).collect())
 }

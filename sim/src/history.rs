@@ -9,12 +9,13 @@ use std::time::Duration;
 use tsugite_base::rng::SplitMix64;
 use tsugite_base::{Now, World};
 use tsugite_broker::{Content, Lease, Message};
-use tsugite_checker::{Event, Queue, Received, Reply as Told, Rules, What, check};
+use tsugite_checker::{Event, Received, Reply as Told, Rules, What, check};
 use tsugite_log::disk::sim::{Crash, Fault, Image, SimDisk};
 use tsugite_log::{Committer, Domains, Keeper, Log, OpenError, Opened, Options, Settings, State as _};
 
 use crate::machine::{Journal, Machine};
 use crate::notebook::Notebook;
+use crate::repeats::Repeats;
 use crate::scene::{self, Hand, QUEUES, SIZES};
 
 /// A mistake to be found.
@@ -47,6 +48,10 @@ pub struct Outcome {
     pub full: u64,
     /// Messages delivered, repeats included.
     pub deliveries: u64,
+    /// Bits that flipped on disk, and those of them that were reported.
+    pub flips: u64,
+    /// See [`Outcome::flips`]; the others were in nothing that is ever read.
+    pub flips_reported: u64,
     /// Calls that never had a reply.
     pub unknown: u64,
     /// Hash of everything done to the disk and of what it holds at the end.
@@ -111,6 +116,9 @@ pub(crate) struct History {
     pub(crate) journal: Journal,
     pub(crate) notebook: Notebook,
     pub(crate) held: Vec<Held>,
+    /// The queues that clients use.
+    pub(crate) queues: &'static [&'static str],
+    pub(crate) repeats: Repeats,
     /// What clients asked and were told, for the checker.
     pub(crate) events: Vec<Event>,
     pub(crate) ops: u64,
@@ -139,6 +147,8 @@ pub fn run(seed: u64, bug: Bug) -> Result<Outcome, Violation> {
         journal: Journal::default(),
         notebook: Notebook::default(),
         held: Vec::new(),
+        queues: scene::SCENES[(seed % 3) as usize],
+        repeats: Repeats::default(),
         events: Vec::new(),
         ops: 0,
         slowed: false,
@@ -202,9 +212,14 @@ impl History {
         disk.trace().hash(&mut self.digest);
         self.outcome.crashes += 1;
         self.note(What::Crash);
-        self.held.clear();
+        // Other clients go on with the handles, or none does.
+        if self.rng.below(2) == 0 {
+            self.held.clear();
+        }
         if self.rng.below(8) == 0 {
             self.hand.set_back(self.rng.below(5_000));
+            // Which of two leases is later, of which a crash forgot one, cannot be told by a clock that went back.
+            self.held.clear();
             self.slowed = true;
         }
         let crash = if self.rng.below(4) == 0 {
@@ -212,19 +227,17 @@ impl History {
         } else {
             Crash::Power
         };
-        Ok(image.unwrap_or_else(|| disk.crash(crash)))
+        let image = image.unwrap_or_else(|| disk.crash(crash));
+        if !last && self.rng.below(4) == 0 {
+            self.flip(&image)?;
+        }
+        Ok(image)
     }
 
     /// Tells the checker of the queues.
     fn declare(&mut self) {
         for name in QUEUES {
-            self.note(What::Queue(Queue {
-                queue: name.into(),
-                retention: 345_600_000,
-                dead_letters: (name != "dead").then(|| "dead".into()),
-                max_receives: scene::MAX_RECEIVES,
-                ..Queue::default()
-            }));
+            self.note(What::Queue(scene::declared(name)));
         }
     }
 
@@ -248,11 +261,7 @@ impl History {
 
     /// Opens the store and judges what was recovered; `None` if the disk failed meanwhile.
     fn open(&mut self, disk: &SimDisk) -> Result<Option<Life>, String> {
-        let options = Options {
-            sizes: SIZES,
-            checkpoint_interval: Duration::from_secs(20),
-            ..Options::new(self.world.clone(), self.journal.clone())
-        };
+        let options = self.options(&self.journal);
         if self.bug == Bug::TrustingRestart {
             disk.ignore_syncs(true);
         }
@@ -284,15 +293,7 @@ impl History {
         }
         self.journal.cut(recovery.end);
         self.bounds.retain(|(_, to)| *to <= recovery.end);
-        let expected = self
-            .journal
-            .replayed(self.world.now())
-            .map_err(|e| e.to_string())?;
-        let mut found = Vec::new();
-        log.peek(|machine, _| machine.snapshot(&mut found));
-        if found != expected && self.later(&found)? != self.later(&expected)? {
-            return Err("the recovered state is not that of its records".into());
-        }
+        self.same_state(&log, &self.journal)?;
         // What is shown from now on must stay.
         self.acknowledged = recovery.end;
         let instances: Vec<String> = self.notebook.instances().cloned().collect();
@@ -308,6 +309,26 @@ impl History {
             waiting: VecDeque::new(),
             dead: false,
         }))
+    }
+
+    /// How the store is opened.
+    pub(crate) fn options(&self, journal: &Journal) -> Options<Journal> {
+        Options {
+            sizes: SIZES,
+            checkpoint_interval: Duration::from_secs(20),
+            ..Options::new(self.world.clone(), journal.clone())
+        }
+    }
+
+    /// The store has the state that the records of the journal make.
+    pub(crate) fn same_state(&self, log: &Log<Machine>, journal: &Journal) -> Result<(), String> {
+        let expected = journal.replayed(self.world.now()).map_err(|e| e.to_string())?;
+        let mut found = Vec::new();
+        log.peek(|machine, _| machine.snapshot(&mut found));
+        if found != expected && self.later(&found)? != self.later(&expected)? {
+            return Err("the recovered state is not that of its records".into());
+        }
+        Ok(())
     }
 
     /// A snapshot, a minute on. A checkpoint may know a later time than the records do, which shows when the
@@ -329,7 +350,11 @@ impl History {
             10..14 => life.dead |= life.committer.step().is_err(),
             14 => life.dead |= life.keeper.step().is_err(),
             _ => {
-                self.hand.advance(self.rng.below(20_000));
+                // Now and then past the five minutes for which a FIFO queue remembers; with a clock that was set back, it
+                // could not be said where they end.
+                let pause = self.rng.below(40) == 0 && !self.slowed;
+                self.hand
+                    .advance(self.rng.below(20_000) + u64::from(pause) * 330_000);
                 if self.rng.below(4) == 0 {
                     let back = self.rng.below(2) == 0;
                     self.hand.step_wall(back, self.rng.below(100_000_000));
@@ -428,11 +453,11 @@ impl History {
             if some {
                 self.furnish(life);
             }
-            for queue in QUEUES {
-                some |= self.receive(life, queue);
+            for queue in self.queues {
+                some |= self.receive(life, queue, false);
                 self.settle(life)?;
                 for held in std::mem::take(&mut self.held) {
-                    self.delete_held(life, held);
+                    self.delete_held(life, vec![held]);
                     self.settle(life)?;
                 }
             }

@@ -11,12 +11,17 @@
 //!   what clients asked and were told: nothing lost, nothing twice within a lease, nothing after its deletion, right
 //!   counters and counts, the registry as it was said to be.
 //!
+//! Between two lives a bit of the disk may flip: then the store refuses to open, or `verify` names the damage, or the bit
+//! was in nothing that is ever read.
+//!
 //! A [`Bug`] can be planted, to see that the judges are awake.
 
 mod clients;
+mod flips;
 mod history;
 mod machine;
 mod notebook;
+mod repeats;
 mod scene;
 
 pub use history::{Bug, Outcome, Violation, run};

@@ -29,6 +29,13 @@ impl Journal {
         self.with(|entries| entries.retain(|(_, place)| place.lsn < end));
     }
 
+    /// A journal of its own of what lies below `end`.
+    pub(crate) fn until(&self, end: u64) -> Journal {
+        let mut entries = self.with(|entries| entries.clone());
+        entries.retain(|(_, place)| place.lsn < end);
+        Journal(Arc::new(Mutex::new(entries)))
+    }
+
     /// The snapshot of machines that saw exactly these records, and then a start at `now`.
     pub(crate) fn replayed(&self, now: Now) -> Result<Vec<u8>, Malformed> {
         let mut domains = Domains::restore(&Settings::default(), None, now)?;

@@ -8,6 +8,7 @@ use tsugite_base::rng::SplitMix64;
 use tsugite_base::world::{Clock, Entropy};
 use tsugite_base::{Mono, Now, Timestamp, World};
 use tsugite_broker::{QueueKey, SendEntry, TopicKey};
+use tsugite_checker::{Entry, Queue};
 use tsugite_log::Sizes;
 use tsugite_registry::{NamespaceId, PutInstance, ServiceId};
 
@@ -22,8 +23,25 @@ pub(crate) const SIZES: Sizes = Sizes {
     spares: 1,
 };
 
-/// Queues; the last takes the dead letters of the others.
-pub(crate) const QUEUES: [&str; 3] = ["orders", "mail", "dead"];
+/// Queues; `dead` takes the dead letters of `orders` and `mail`, to which the topic delivers, and `dead.fifo` those of the
+/// other FIFO queues. `orders` has tenants; in `brief` messages expire within a history.
+pub(crate) const QUEUES: [&str; 7] = [
+    "orders",
+    "mail",
+    "dead",
+    "brief",
+    "line.fifo",
+    "lane.fifo",
+    "dead.fifo",
+];
+/// Which of them the clients of a history use.
+pub(crate) const SCENES: [&[&str]; 3] = [
+    &["orders", "mail", "dead", "brief"],
+    &["line.fifo", "lane.fifo", "dead.fifo"],
+    &QUEUES,
+];
+/// Seconds that messages stay in `brief`.
+const BRIEF: u64 = 60;
 /// Receives after which a message becomes a dead letter.
 pub(crate) const MAX_RECEIVES: u32 = 3;
 
@@ -105,23 +123,65 @@ pub(crate) fn topic() -> TopicKey {
     TopicKey::new(Scope::default(), "events")
 }
 
-/// The attributes with which a queue is made.
-pub(crate) fn attributes(name: &str) -> Vec<(String, String)> {
-    if name == "dead" {
-        return Vec::new();
-    }
-    let policy = format!(
-        r#"{{"deadLetterTargetArn":"{}","maxReceiveCount":{MAX_RECEIVES}}}"#,
-        queue("dead").arn()
-    );
-    vec![("RedrivePolicy".into(), policy)]
+/// Whether the queue is one for dead letters.
+pub(crate) fn is_dead(name: &str) -> bool {
+    name.starts_with("dead")
 }
 
-pub(crate) fn entry(world: &World, body: String, delay: i64) -> SendEntry {
+pub(crate) fn is_fifo(name: &str) -> bool {
+    name.ends_with(".fifo")
+}
+
+fn dead_letters(name: &str) -> Option<&'static str> {
+    let dead = if is_fifo(name) { "dead.fifo" } else { "dead" };
+    (!is_dead(name) && name != "brief").then_some(dead)
+}
+
+/// The attributes with which a queue is made.
+pub(crate) fn attributes(name: &str) -> Vec<(String, String)> {
+    let mut attributes = Vec::new();
+    let mut set = |name: &str, value: String| attributes.push((name.to_owned(), value));
+    if let Some(dead) = dead_letters(name) {
+        let arn = queue(dead).arn();
+        let policy = format!(r#"{{"deadLetterTargetArn":"{arn}","maxReceiveCount":{MAX_RECEIVES}}}"#);
+        set("RedrivePolicy", policy);
+    }
+    if is_fifo(name) {
+        set("FifoQueue", "true".into());
+    }
+    match name {
+        "brief" => set("MessageRetentionPeriod", BRIEF.to_string()),
+        "lane.fifo" => set("DeduplicationScope", "messageGroup".into()),
+        _ => {}
+    }
+    attributes
+}
+
+/// The queue as the checker knows it.
+pub(crate) fn declared(name: &str) -> Queue {
+    Queue {
+        queue: name.into(),
+        fifo: is_fifo(name),
+        retention: if name == "brief" {
+            BRIEF * 1_000
+        } else {
+            345_600_000
+        },
+        dead_letters: dead_letters(name).map(str::to_owned),
+        max_receives: MAX_RECEIVES,
+        dedup_by_group: name == "lane.fifo",
+        ..Queue::default()
+    }
+}
+
+/// A message to send, as clients describe it.
+pub(crate) fn entry(world: &World, entry: &Entry) -> SendEntry {
     SendEntry {
         id: world.uuid(),
-        body,
-        delay: Some(delay),
+        body: entry.body.clone(),
+        delay: entry.delay.map(|millis| millis as i64 / 1_000),
+        group: entry.group.clone(),
+        deduplication: entry.dedup.clone(),
         ..SendEntry::default()
     }
 }

@@ -27,6 +27,10 @@ fn no_history_breaks_a_promise() {
         sum.torn += outcome.torn;
         sum.checkpoints += outcome.checkpoints;
         sum.full += outcome.full;
+        sum.flips += outcome.flips;
+        sum.flips_reported += outcome.flips_reported;
+        sum.deliveries += outcome.deliveries;
+        sum.unknown += outcome.unknown;
     }
     // The histories are worth something only if all of this happened in them, often.
     assert!(sum.crashes >= 3 * seeds, "{sum:?}");
@@ -34,6 +38,11 @@ fn no_history_breaks_a_promise() {
     assert!(sum.torn >= seeds / 40, "{sum:?}");
     assert!(sum.checkpoints >= seeds / 4, "{sum:?}");
     assert!(sum.full >= seeds / 100, "{sum:?}");
+    assert!(
+        sum.flips >= seeds / 4 && sum.flips_reported >= sum.flips / 4,
+        "{sum:?}"
+    );
+    assert!(sum.deliveries >= 10 * seeds && sum.unknown >= seeds, "{sum:?}");
 }
 
 #[test]

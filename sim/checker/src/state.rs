@@ -38,7 +38,14 @@ impl View<'_> {
         let changes = stored.touches.iter().filter(|t| t.delivery == number);
         // A release does not wait for the disk: a crash may undo it.
         let changes = changes.filter_map(|t| Some((t.span, t.change?, t.done, t.change? > 0)));
-        let all: Vec<_> = std::iter::once(begun).chain(renewals).chain(changes).collect();
+        // A repeat without a reply may have begun the lease anew, as long as it asked for.
+        let attempts = self.timeline.lines[stored.queue].unknown_attempts.iter();
+        let repeats = attempts.filter(|(attempt, span, _)| {
+            delivery.attempt.as_deref() == Some(*attempt) && span.to.n > delivery.span.from.n
+        });
+        let repeats = repeats.map(|&(_, span, millis)| (span, millis, false, true));
+        let all = std::iter::once(begun).chain(renewals).chain(repeats);
+        let all: Vec<_> = all.chain(changes).collect();
         let (mut earliest, mut latest) = (u64::MAX, 0);
         for (span, millis, _, durable) in &all {
             let kept = |(other, _, sure, durable): &(Span, u64, bool, bool)| {
@@ -99,13 +106,15 @@ impl View<'_> {
             .max_by_key(|span| span.from.n)
     }
 
-    /// Whether the handle's delivery surely was not the latest any more.
-    fn stale(stored: &Stored, touch: &Touch) -> bool {
+    /// Whether the handle's delivery surely was not the latest any more. A crash may have forgotten a later one.
+    fn stale(&self, stored: &Stored, touch: &Touch) -> bool {
         let own = stored.deliveries[touch.delivery].span;
-        stored
-            .deliveries
-            .iter()
-            .any(|d| own.before(&d.span) && d.span.before(&touch.span))
+        let fifo = self.timeline.lines[stored.queue].settings.fifo;
+        stored.deliveries.iter().any(|d| {
+            own.before(&d.span)
+                && d.span.before(&touch.span)
+                && (fifo || !self.crashed(d.span.from.n, touch.span.to.n))
+        })
     }
 
     /// Whether this delete surely took the message away.
@@ -134,7 +143,7 @@ impl View<'_> {
         let deletes = stored
             .touches
             .iter()
-            .filter(|t| t.change.is_none() && !Self::stale(stored, t));
+            .filter(|t| t.change.is_none() && !self.stale(stored, t));
         let purges = self.timeline.lines[stored.queue]
             .purges
             .iter()
@@ -214,7 +223,7 @@ impl View<'_> {
         let deletes = stored
             .touches
             .iter()
-            .filter(|t| t.change.is_none() && !Self::stale(stored, t));
+            .filter(|t| t.change.is_none() && !self.stale(stored, t));
         let purges = self.timeline.lines[stored.queue]
             .purges
             .iter()

@@ -11,7 +11,7 @@ use crate::report::{Class, Report};
 
 /// What happened to a queue.
 #[derive(Debug, Default)]
-pub(crate) struct Line {
+pub(crate) struct Line<'a> {
     pub(crate) settings: Queue,
     pub(crate) dead_letters: Option<usize>,
     /// Purges, and whether each was acknowledged.
@@ -20,6 +20,8 @@ pub(crate) struct Line {
     pub(crate) moves: Vec<(Moment, Option<usize>)>,
     /// Receives without a reply, and their leases, in order of their ends.
     pub(crate) unknown: Vec<(Span, u64)>,
+    /// Those of them that may be repeats: attempt ids, with the same.
+    pub(crate) unknown_attempts: Vec<(&'a str, Span, u64)>,
     pub(crate) stored: Vec<usize>,
     pub(crate) candidates: HashMap<String, Vec<Candidate>>,
     by_id: HashMap<String, usize>,
@@ -31,7 +33,7 @@ pub(crate) struct Line {
 #[derive(Debug, Default)]
 pub(crate) struct Timeline<'a> {
     pub(crate) ops: Vec<Op<'a>>,
-    pub(crate) lines: Vec<Line>,
+    pub(crate) lines: Vec<Line<'a>>,
     pub(crate) stored: Vec<Stored>,
     pub(crate) crashes: Vec<Moment>,
     /// Of each receive with a reply: the op and the messages with their deliveries, in the order of the reply.
@@ -250,6 +252,8 @@ impl<'a> Timeline<'a> {
                 Outcome::Refused => continue,
                 Outcome::Unknown => {
                     self.lines[queue].unknown.push((span, *visibility));
+                    let attempts = &mut self.lines[queue].unknown_attempts;
+                    attempts.extend(attempt.as_deref().map(|attempt| (attempt, span, *visibility)));
                     continue;
                 }
             };
@@ -259,11 +263,8 @@ impl<'a> Timeline<'a> {
                 let Some(index) = self.resolve(queue, message, span) else {
                     let known = self.by_body.contains_key(&message.body);
                     let class = if known { Class::TornMove } else { Class::Phantom };
-                    let name = &self.lines[queue].settings.queue;
-                    let what = format!(
-                        "{name} delivered {} ({}), which nobody sent there",
-                        message.body, message.id
-                    );
+                    let (name, Received { body, id, .. }) = (&self.lines[queue].settings.queue, message);
+                    let what = format!("{name} delivered {body} ({id}), which nobody sent there");
                     report.add(class, span.to.n, what);
                     continue;
                 };
