@@ -98,9 +98,10 @@ fn expired(handle: &str) -> Invalid {
     Invalid::new("ReceiptHandle", handle, "the receipt handle has expired")
 }
 
-/// Whether the handle is of the last delivery, or of a later one that a crash made us forget.
+/// Whether the handle is of the last delivery, or of a later one that a crash made us forget. Of which of the two is later
+/// time tells more than counts, which a crash sets back.
 fn is_latest(handle: Handle, stored: &Stored) -> bool {
-    (handle.count, handle.leased) >= (stored.receives, stored.leased)
+    (handle.leased, handle.count) >= (stored.leased, stored.receives)
 }
 
 /// The message and its timeout in seconds, if its lease can be changed.

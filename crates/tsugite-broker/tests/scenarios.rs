@@ -128,6 +128,24 @@ fn a_lease_that_a_crash_forgot_can_still_be_used() {
 }
 
 #[test]
+fn a_lease_that_a_crash_forgot_is_older_than_one_after_it_whatever_their_counts() {
+    let mut b = Bench::with_queues(&["q"]);
+    b.send("q", "x");
+    let before = b.broker.clone();
+    b.receive_with("q", 1, Some(0)).unwrap();
+    let lost = b.receive("q", 1).remove(0);
+    b.broker = before;
+    b.seconds(1);
+    let again = b.receive("q", 1).remove(0);
+    assert_eq!((lost.receive_count, again.receive_count), (2, 1));
+    b.delete("q", &lost.handle).unwrap();
+    assert_eq!(b.counts("q"), (0, 1, 0));
+    assert!(b.change("q", &lost.handle, 0).is_err());
+    b.delete("q", &again.handle).unwrap();
+    assert_eq!(b.counts("q"), (0, 0, 0));
+}
+
+#[test]
 fn handles_are_of_one_queue_of_one_life() {
     let mut b = Bench::with_queues(&["q", "other"]);
     b.send("q", "x");
