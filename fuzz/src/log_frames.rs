@@ -8,7 +8,7 @@ use tsugite_base::codec::Malformed;
 use tsugite_base::world::{Clock, Entropy};
 use tsugite_base::{Decision, Mono, Now, Place, World};
 use tsugite_log::disk::sim::SimDisk;
-use tsugite_log::{Log, Opened, Options, Sizes, State, verify};
+use tsugite_log::{Growth, Log, Opened, Options, Search, Sizes, State, Stowed, verify};
 
 use crate::{Edits, damage};
 
@@ -45,12 +45,18 @@ impl State for Memory {
         self.0.push(record);
     }
 
-    fn oldest_needed(&self) -> Option<u64> {
-        None
+    fn usage(&self, _: &mut BTreeMap<u64, u64>) {}
+
+    fn survivors(&self, _: &mut Search, _: usize, _: u64, _: &mut Vec<Stowed>) -> bool {
+        true
     }
 
-    fn grows(_: &Vec<u8>) -> bool {
-        true
+    fn relocate(&self, _: &[(Stowed, Vec<u8>)], _: Now) -> Vec<Vec<u8>> {
+        Vec::new()
+    }
+
+    fn growth(_: &Vec<u8>) -> Growth {
+        Growth::Grows
     }
 }
 

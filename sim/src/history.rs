@@ -46,6 +46,12 @@ pub struct Outcome {
     pub checkpoints: u64,
     /// Commands refused because the disk was full.
     pub full: u64,
+    /// Messages read where they had been copied to after they were leased.
+    pub found_again: u64,
+    /// Segments dropped.
+    pub dropped: u64,
+    /// Messages copied to the head of the log.
+    pub copied: u64,
     /// Messages delivered, repeats included.
     pub deliveries: u64,
     /// Bits that flipped on disk, and those of them that were reported.
@@ -207,6 +213,9 @@ impl History {
                     self.empty(&mut life)?;
                     image = Some(disk.image());
                 }
+                let metrics = life.log.metrics();
+                self.outcome.dropped += metrics.dropped_segments;
+                self.outcome.copied += metrics.relocated_messages;
             }
         }
         disk.trace().hash(&mut self.digest);
@@ -393,8 +402,21 @@ impl History {
         for lease in leases {
             let mut places = vec![lease.payload];
             places.extend(lease.delivery);
+            let mut bytes = life.log.fetch_blocking(&places);
+            if bytes.is_err() {
+                // Copied elsewhere while the reply waited, and its segment dropped?
+                let found = life
+                    .log
+                    .peek(|machine, _| machine.domains.broker.whereabouts(&lease.handle));
+                if let Some((payload, delivery)) = found.filter(|(payload, _)| *payload != lease.payload) {
+                    places = vec![payload];
+                    places.extend(delivery);
+                    bytes = life.log.fetch_blocking(&places);
+                    self.outcome.found_again += u64::from(bytes.is_ok());
+                }
+            }
             // The disk is gone, or a message was deleted and its segment with it while the reply waited: no reply.
-            let Ok(bytes) = life.log.fetch_blocking(&places) else {
+            let Ok(bytes) = bytes else {
                 return Ok(());
             };
             let message = Message::read(lease, &bytes[0], bytes.get(1).map(|b| &b[..]));

@@ -1,10 +1,11 @@
 //! The product's machines with a journal: what was applied, and where it lies.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tsugite_base::codec::Malformed;
 use tsugite_base::{Now, Place};
-use tsugite_log::{Domains, Record, Settings, State};
+use tsugite_log::{Domains, Growth, Record, Search, Settings, State, Stowed};
 
 /// Records in the order in which they were applied. It stands outside the store and survives its crashes.
 #[derive(Clone, Default)]
@@ -90,12 +91,30 @@ impl State for Machine {
         self.domains.apply(record, place);
     }
 
-    fn oldest_needed(&self) -> Option<u64> {
-        self.domains.oldest_needed()
+    /// Small, as the segments are.
+    const REGION_BITS: u32 = 8;
+
+    fn usage(&self, out: &mut BTreeMap<u64, u64>) {
+        for stowed in self.domains.broker.stored() {
+            for place in stowed.places() {
+                for at in place.lsn..place.end() {
+                    *out.entry(at >> Self::REGION_BITS).or_default() += 1;
+                }
+            }
+        }
     }
 
-    fn grows(record: &Record) -> bool {
-        Domains::grows(record)
+    fn survivors(&self, search: &mut Search, looks: usize, bytes: u64, found: &mut Vec<Stowed>) -> bool {
+        // Few at a time, so that much happens between two of them.
+        self.domains.survivors(search, looks.min(3), bytes, found)
+    }
+
+    fn relocate(&self, found: &[(Stowed, Vec<u8>)], now: Now) -> Vec<Record> {
+        self.domains.relocate(found, now)
+    }
+
+    fn growth(record: &Record) -> Growth {
+        Domains::growth(record)
     }
 
     fn recovered(&mut self, now: Now) {

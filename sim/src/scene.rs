@@ -21,6 +21,7 @@ pub(crate) const SIZES: Sizes = Sizes {
     checkpoint_bytes: 12 * 1024,
     hot: 3 * 1024,
     spares: 1,
+    slack: 64 * 1024,
 };
 
 /// Queues; `dead` takes the dead letters of `orders` and `mail`, to which the topic delivers, and `dead.fifo` those of the

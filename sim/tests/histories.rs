@@ -31,6 +31,9 @@ fn no_history_breaks_a_promise() {
         sum.flips_reported += outcome.flips_reported;
         sum.deliveries += outcome.deliveries;
         sum.unknown += outcome.unknown;
+        sum.dropped += outcome.dropped;
+        sum.copied += outcome.copied;
+        sum.found_again += outcome.found_again;
     }
     // The histories are worth something only if all of this happened in them, often.
     assert!(sum.crashes >= 3 * seeds, "{sum:?}");
@@ -43,6 +46,7 @@ fn no_history_breaks_a_promise() {
         "{sum:?}"
     );
     assert!(sum.deliveries >= 10 * seeds && sum.unknown >= seeds, "{sum:?}");
+    assert!(sum.dropped >= seeds / 4 && sum.copied >= seeds / 4, "{sum:?}");
 }
 
 #[test]

@@ -66,6 +66,9 @@ impl Broker {
                 self.apply_publish(&deliveries, Place { lsn, len }, at);
             }
             Change::MoveTask(change) => self.apply_task(change, place.end(), at),
+            Change::Relocate { queue, moved, bytes } => {
+                self.apply_relocation(queue, &moved, &bytes, place.end());
+            }
             of_queues_and_topics => self.apply_other(of_queues_and_topics, at),
         }
     }
@@ -136,7 +139,8 @@ impl Broker {
             | Change::Delete { .. }
             | Change::ChangeVisibility { .. }
             | Change::MoveTask(_)
-            | Change::Publish { .. } => {}
+            | Change::Publish { .. }
+            | Change::Relocate { .. } => {}
         }
     }
 

@@ -50,7 +50,7 @@ impl Handle {
             })
     }
 
-    fn read(text: &str) -> Option<Handle> {
+    pub(crate) fn read(text: &str) -> Option<Handle> {
         let text = text.as_bytes();
         if text.len() != BYTES * 2 {
             return None;

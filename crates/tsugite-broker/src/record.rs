@@ -23,6 +23,7 @@
 //! | 20 | [`Change::Send`], some with a group | as 5, after each length a grouped u8 and a key as an option of 16 bytes |
 //! | 21 | [`Change::Receive`] with an attempt | as 6, then the attempt's key, 16 bytes |
 //! | 22 | [`Change::RepeatReceive`] | number u32, the attempt's key, timeout u32 ms |
+//! | 19 | [`Change::Relocate`] | number u32, count u32 × (seq u64, old position u64, delivery u32, length u32), bytes to the end |
 //!
 //! Payloads end their record, so that their place follows from the record's end and their lengths.
 
@@ -32,6 +33,7 @@ use tsugite_base::{Timestamp, Uuid};
 use crate::dedup::Fingerprint;
 use crate::keys::{QueueId, QueueKey, TopicKey};
 use crate::payload::Delivery;
+use crate::relocate::{self, Moved};
 use crate::settings::{QueueSettings, get_queue, get_scope, put_queue, put_scope};
 use crate::tasks::TaskChange;
 
@@ -122,6 +124,11 @@ pub enum Change {
         removed: Vec<String>,
     },
     MoveTask(TaskChange),
+    Relocate {
+        queue: QueueId,
+        moved: Vec<Moved>,
+        bytes: Vec<u8>,
+    },
 }
 
 /// One message of a send.
@@ -159,6 +166,7 @@ impl Record {
             1..=4 | 9..=12 | 14 | 15 => decode_other(kind, &mut get)?,
             5..=8 | 13 | 20..=22 => decode_message(kind, &mut get)?,
             16..=18 => Change::MoveTask(TaskChange::decode(kind, &mut get)?),
+            19 => relocate::decode(&mut get)?,
             _ => {
                 return Err(Malformed {
                     what: "broker record kind",
@@ -167,6 +175,11 @@ impl Record {
         };
         get.end(WHAT)?;
         Ok(Record { at, change })
+    }
+
+    /// Whether the record carries stored bytes again, so that their old place can be given back.
+    pub const fn relocates(&self) -> bool {
+        matches!(self.change, Change::Relocate { .. })
     }
 
     /// Whether the record makes the store grow; a full disk refuses those, and takes deletes and leases still.
@@ -208,6 +221,7 @@ impl Change {
             Change::Reset => 14,
             Change::TagQueue { .. } => 15,
             Change::MoveTask(change) => change.kind(),
+            Change::Relocate { .. } => 19,
         }
     }
 
@@ -277,6 +291,7 @@ impl Change {
                 out.extend_from_slice(payload);
             }
             Change::MoveTask(change) => change.encode(out),
+            Change::Relocate { queue, moved, bytes } => relocate::encode(out, *queue, moved, bytes),
             of_queues_and_topics => of_queues_and_topics.encode_other(out),
         }
     }
@@ -338,7 +353,8 @@ impl Change {
             | Change::Delete { .. }
             | Change::ChangeVisibility { .. }
             | Change::MoveTask(_)
-            | Change::Publish { .. } => {}
+            | Change::Publish { .. }
+            | Change::Relocate { .. } => {}
         }
     }
 }

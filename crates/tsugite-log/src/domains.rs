@@ -1,12 +1,14 @@
 //! All durable machines of the product as one state over one log, so that a command may change several of them
 //! in one frame.
 
+use std::collections::BTreeMap;
+
 use tsugite_base::codec::{Get, Malformed, Put};
 use tsugite_base::{Now, Place};
-use tsugite_broker::Broker;
+use tsugite_broker::{Broker, Search, Stowed};
 use tsugite_registry::Registry;
 
-use crate::state::State;
+use crate::state::{Growth, State};
 
 /// Kinds (first bytes of records) from here on are the registry's, those below the broker's.
 const REGISTRY_KINDS: u8 = 0x80;
@@ -104,20 +106,31 @@ impl State for Domains {
         }
     }
 
-    fn oldest_needed(&self) -> Option<u64> {
-        let needed = [self.broker.oldest_needed(), self.registry.oldest_needed()];
-        needed.into_iter().flatten().min()
+    fn usage(&self, out: &mut BTreeMap<u64, u64>) {
+        // The registry needs no record's bytes again.
+        self.broker.usage(out);
     }
 
-    fn grows(record: &Record) -> bool {
+    fn survivors(&self, search: &mut Search, looks: usize, bytes: u64, found: &mut Vec<Stowed>) -> bool {
+        self.broker.survivors(search, looks, bytes, found)
+    }
+
+    fn relocate(&self, found: &[(Stowed, Vec<u8>)], now: Now) -> Vec<Record> {
+        let records = self.broker.relocate(found, now);
+        records.into_iter().map(Record::Broker).collect()
+    }
+
+    fn growth(record: &Record) -> Growth {
         use tsugite_registry::Record::{InstanceRemoved, NamespaceDeleted, Reset, ServiceDeleted};
-        match record {
+        let grows = match record {
+            Record::Broker(record) if record.relocates() => return Growth::Moves,
             Record::Broker(record) => record.grows(),
             Record::Registry(record) => !matches!(
                 record,
                 NamespaceDeleted { .. } | ServiceDeleted { .. } | InstanceRemoved { .. } | Reset
             ),
-        }
+        };
+        if grows { Growth::Grows } else { Growth::Frees }
     }
 
     fn recovered(&mut self, now: Now) {

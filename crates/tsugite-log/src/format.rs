@@ -12,9 +12,13 @@
 //! | version u32, flags u32 | checksum of the next 24 bytes u32 | | version u32, zero u32 |
 //! | log id u64 | log id u64 | | log id u64 |
 //! | base LSN u64 | LSN of this frame u64 | | LSN u64 |
-//! | zero | payload length u32 | | oldest LSN needed u64 |
+//! | zero | payload length u32 | | zero u64 |
 //! | checksum of the first 60 u32 | payload checksum u32 | | payload length u64, checksum u32 |
 //! | | | | zero, checksum of the first 60 u32 |
+//!
+//! The payload of a checkpoint says first which segments it cannot do without: the base of the one in which the log
+//! goes on from its LSN (u64), a count (u32), and base and end (u64 each) of every one below with something live in
+//! it. The state follows. Other segments below are dead; they are removed one by one, wherever they lie.
 //!
 //! Flag 1 of a segment says that it was recycled: what follows its frames is old, not zero.
 //!
@@ -22,11 +26,17 @@
 //! if its header names this log (a random id) and the very position at which it stands. Parts of a record that
 //! are read back alone carry a checksum of their own, which is their state machine's business.
 
+use std::cmp::Ordering;
+
 use tsugite_base::Place;
 use tsugite_base::codec::{Get, Malformed, Put};
 
-/// The format that this program writes; it reads no newer one.
-pub const VERSION: u32 = 1;
+/// The newest format of any file that this program writes.
+pub const VERSION: u32 = CHECKPOINT_VERSION;
+/// The format of segments.
+const SEGMENT_VERSION: u32 = 1;
+/// The format of checkpoints. Version 1 was that of test builds and said less of the segments that it needs.
+const CHECKPOINT_VERSION: u32 = 2;
 /// Bytes of a segment's header, before the stream.
 pub(crate) const SEGMENT_HEADER: usize = 64;
 /// Bytes of a frame's header.
@@ -101,6 +111,8 @@ pub(crate) enum BadHeader {
     Invalid,
     /// Written by a newer program, in this format version.
     Newer(u32),
+    /// Written by a test build, in a format version that was never released.
+    Older(u32),
 }
 
 impl From<Malformed> for BadHeader {
@@ -118,7 +130,7 @@ fn sealed(mut header: Vec<u8>, size: usize) -> Vec<u8> {
 }
 
 /// Checks magic, version and checksum; returns the fields between.
-fn unsealed<'a>(header: &'a [u8], size: usize, magic: &[u8; 8]) -> Result<Get<'a>, BadHeader> {
+fn unsealed<'a>(header: &'a [u8], size: usize, magic: &[u8; 8], ours: u32) -> Result<Get<'a>, BadHeader> {
     let header = header.get(..size).ok_or(BadHeader::Invalid)?;
     let (body, crc) = header.split_at(size - 4);
     let mut fields = Get::new(body);
@@ -129,10 +141,11 @@ fn unsealed<'a>(header: &'a [u8], size: usize, magic: &[u8; 8]) -> Result<Get<'a
     if Get::new(crc).u32("checksum")? != crc32c::crc32c(body) {
         return Err(BadHeader::Invalid);
     }
-    if version > VERSION {
-        return Err(BadHeader::Newer(version));
+    match version.cmp(&ours) {
+        Ordering::Less => Err(BadHeader::Older(version)),
+        Ordering::Equal => Ok(fields),
+        Ordering::Greater => Err(BadHeader::Newer(version)),
     }
-    Ok(fields)
 }
 
 /// The start of a segment file.
@@ -147,7 +160,7 @@ pub(crate) struct SegmentHeader {
 impl SegmentHeader {
     pub(crate) fn encode(self) -> Vec<u8> {
         let mut out = SEGMENT_MAGIC.to_vec();
-        out.put_u32(VERSION);
+        out.put_u32(SEGMENT_VERSION);
         out.put_u32(u32::from(self.recycled));
         out.put_u64(self.log_id);
         out.put_u64(self.base);
@@ -155,7 +168,7 @@ impl SegmentHeader {
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<SegmentHeader, BadHeader> {
-        let mut fields = unsealed(bytes, SEGMENT_HEADER, SEGMENT_MAGIC)?;
+        let mut fields = unsealed(bytes, SEGMENT_HEADER, SEGMENT_MAGIC, SEGMENT_VERSION)?;
         Ok(SegmentHeader {
             recycled: fields.u32("flags")? & 1 != 0,
             log_id: fields.u64("log id")?,
@@ -170,8 +183,7 @@ pub(crate) struct CheckpointHeader {
     pub(crate) log_id: u64,
     /// The snapshot holds the effect of every record below this position, and of none above.
     pub(crate) lsn: u64,
-    /// Segments that end at or below this position hold nothing that the snapshot refers to.
-    pub(crate) keep_from: u64,
+    /// Of the payload.
     pub(crate) len: u64,
     pub(crate) crc: u32,
 }
@@ -179,24 +191,26 @@ pub(crate) struct CheckpointHeader {
 impl CheckpointHeader {
     pub(crate) fn encode(self) -> Vec<u8> {
         let mut out = CHECKPOINT_MAGIC.to_vec();
-        out.put_u32(VERSION);
+        out.put_u32(CHECKPOINT_VERSION);
         out.put_u32(0);
         out.put_u64(self.log_id);
         out.put_u64(self.lsn);
-        out.put_u64(self.keep_from);
+        out.put_u64(0);
         out.put_u64(self.len);
         out.put_u32(self.crc);
         sealed(out, CHECKPOINT_HEADER)
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<CheckpointHeader, BadHeader> {
-        let mut fields = unsealed(bytes, CHECKPOINT_HEADER, CHECKPOINT_MAGIC)?;
+        let mut fields = unsealed(bytes, CHECKPOINT_HEADER, CHECKPOINT_MAGIC, CHECKPOINT_VERSION)?;
         fields.u32("zero")?;
         Ok(CheckpointHeader {
             log_id: fields.u64("log id")?,
             lsn: fields.u64("lsn")?,
-            keep_from: fields.u64("oldest needed")?,
-            len: fields.u64("length")?,
+            len: {
+                fields.u64("zero")?;
+                fields.u64("length")?
+            },
             crc: fields.u32("checksum")?,
         })
     }
@@ -370,12 +384,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn headers_round_trip(log_id: u64, lsn in 0..u64::MAX / 2, keep_from: u64, len: u32, crc: u32) {
+        fn headers_round_trip(log_id: u64, lsn in 0..u64::MAX / 2, len: u32, crc: u32) {
             let frame = FrameHeader { log_id, lsn, len, payload_crc: crc };
             prop_assert_eq!(FrameHeader::decode(&frame.encode()), Some(frame));
             let segment = SegmentHeader { recycled: false, log_id, base: lsn };
             prop_assert_eq!(SegmentHeader::decode(&segment.encode()), Ok(segment));
-            let checkpoint = CheckpointHeader { log_id, lsn, keep_from, len: len.into(), crc };
+            let checkpoint = CheckpointHeader { log_id, lsn, len: len.into(), crc };
             prop_assert_eq!(CheckpointHeader::decode(&checkpoint.encode()), Ok(checkpoint));
         }
 

@@ -6,7 +6,7 @@ use tsugite_engine::Unavailable;
 use crate::batch::Batch;
 use crate::options::Sizes;
 use crate::room::Room;
-use crate::state::State;
+use crate::state::{Growth, State};
 
 /// What is behind the lock.
 pub(crate) struct Front<S> {
@@ -61,13 +61,13 @@ impl<S: State> Front<S> {
         }
         let mark = self.batch.mark();
         let records: Vec<S::Record> = records.into_iter().map(Into::into).collect();
-        let grows = records.iter().any(S::grows);
+        let growth = records.iter().map(S::growth).max().unwrap_or(Growth::Frees);
         for record in &records {
             self.batch.push(|out| S::encode(record, out));
         }
         let fits = self
             .room
-            .fits(self.batch.start(), self.batch.frame_len(), grows, sizes);
+            .fits(self.batch.start(), self.batch.frame_len(), growth, sizes);
         if let Err(why) = fits {
             self.batch.cut(mark);
             return Err(Unavailable::Full(why));

@@ -1,12 +1,14 @@
 //! The keeper's letter box: how the committer hands it work without waiting for it.
 
+use std::collections::BTreeMap;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 /// The state between two batches, on its way to disk.
 pub(crate) struct Snapshot {
     pub(crate) lsn: u64,
-    pub(crate) keep_from: u64,
+    /// Live bytes by region of the log.
+    pub(crate) usage: BTreeMap<u64, u64>,
     pub(crate) bytes: Vec<u8>,
 }
 

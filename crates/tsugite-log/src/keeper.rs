@@ -1,4 +1,5 @@
-//! The keeper: prepares the next segment, writes checkpoints, takes dead segments out of the log. It works
+//! The keeper: prepares the next segment, writes checkpoints, takes dead segments out of the log, and lets the
+//! cleaner empty sparse ones. It works
 //! beside the committer, which therefore never waits for anything but its own frame.
 
 use std::io;
@@ -8,19 +9,24 @@ use std::time::Duration;
 
 use tsugite_base::Mono;
 
-use crate::checkpoint;
+use crate::checkpoint::{self, Needs};
+use crate::cleaner::{Cleaner, Progress};
 use crate::disk::is_full;
-use crate::format::{CheckpointHeader, SEGMENT_HEADER, align_up, checkpoint_name, segment_name, spare_name};
+use crate::format::{SEGMENT_HEADER, align_up, checkpoint_name, segment_name, spare_name};
 use crate::inbox::Snapshot;
 use crate::log::Shared;
 use crate::options::Fatal;
 use crate::room::{Next, Prepared};
+use crate::space::{Balance, Occupied, occupied};
 use crate::state::State;
 
 /// While the disk is full, room is looked for this often, ...
 const RETRY: Duration = Duration::from_secs(1);
 /// ... and checkpoints, which free segments, come this often.
 const CHECKPOINT_WHEN_FULL: Duration = Duration::from_secs(5);
+
+/// How long the cleaner waits for room in the batch.
+const BLOCKED: Duration = Duration::from_millis(5);
 
 /// A file that shows how much room there is, for a moment.
 const HEADROOM: &str = "headroom.tmp";
@@ -35,6 +41,7 @@ pub struct Keeper<S: State> {
     next_spare: u64,
     last_checkpoint: Mono,
     last_attempt: Option<Mono>,
+    cleaner: Cleaner,
 }
 
 impl<S: State> Keeper<S> {
@@ -52,6 +59,7 @@ impl<S: State> Keeper<S> {
             next_spare,
             last_checkpoint,
             last_attempt: None,
+            cleaner: Cleaner::default(),
         }
     }
 
@@ -65,7 +73,13 @@ impl<S: State> Keeper<S> {
             })?;
         }
         self.prepare()?;
-        Ok(self.schedule())
+        let progress = self.cleaner.step(&self.shared);
+        let sleep = self.schedule();
+        Ok(match progress {
+            Progress::Idle => sleep,
+            Progress::Worked => Duration::ZERO,
+            Progress::Blocked => sleep.min(BLOCKED),
+        })
     }
 
     /// Asks for a checkpoint if one is due.
@@ -98,14 +112,16 @@ impl<S: State> Keeper<S> {
     fn save(&mut self, snapshot: Snapshot) -> io::Result<()> {
         let shared = self.shared.clone();
         let disk = &*shared.disk;
-        let header = CheckpointHeader {
-            log_id: shared.log_id,
+        let (closed, holder) = shared.segments.below(snapshot.lsn);
+        let occupied = occupied(&closed, &snapshot.usage, S::REGION_BITS);
+        let lives = |o: &Occupied| o.live > 0 && !self.cleaner.emptied(o.segment.base, snapshot.lsn);
+        let (kept, dead): (Vec<Occupied>, Vec<Occupied>) = occupied.into_iter().partition(lives);
+        let needs = Needs {
             lsn: snapshot.lsn,
-            keep_from: snapshot.keep_from,
-            len: snapshot.bytes.len() as u64,
-            crc: crc32c::crc32c(&snapshot.bytes),
+            holder,
+            kept: kept.iter().map(|o| (o.segment.base, o.segment.end)).collect(),
         };
-        let written = checkpoint::write(disk, header, &snapshot.bytes);
+        let written = checkpoint::write(disk, shared.log_id, &needs, &snapshot.bytes);
         let old = {
             let mut front = shared.front();
             front.checkpoint.busy = false;
@@ -126,14 +142,30 @@ impl<S: State> Keeper<S> {
         if old > 0 {
             disk.remove(&checkpoint_name(old))?;
         }
-        self.reclaim(snapshot.keep_from)
+        self.reclaim(&dead)?;
+        let live = snapshot.usage.values().sum();
+        shared.metrics.live_bytes.store(live, Relaxed);
+        let left = {
+            let front = shared.front();
+            front.room.left_to_move(front.batch.end(), &shared.sizes)
+        };
+        let balance = Balance {
+            live,
+            checkpoint: snapshot.bytes.len() as u64,
+            left,
+        };
+        self.cleaner.plan(&shared, kept, &balance);
+        Ok(())
     }
 
-    /// Takes the segments below `keep_from` out of the log, the oldest first: a few to reuse, the rest deleted.
-    fn reclaim(&mut self, keep_from: u64) -> io::Result<()> {
+    /// Takes dead segments out of the log: a few to reuse, the rest deleted.
+    fn reclaim(&mut self, dead: &[Occupied]) -> io::Result<()> {
         let shared = self.shared.clone();
         let mut fresh = Vec::new();
-        while let Some(segment) = shared.segments.pop_below(keep_from) {
+        for Occupied { segment, .. } in dead {
+            shared.segments.take(segment.base);
+            self.cleaner.forget(segment.base);
+            shared.metrics.dropped_segments.fetch_add(1, Relaxed);
             let name = segment_name(segment.base);
             if segment.capacity == shared.sizes.segment
                 && self.spares.len() + fresh.len() < shared.sizes.spares

@@ -14,6 +14,7 @@
 
 mod batch;
 mod checkpoint;
+mod cleaner;
 mod cold;
 mod committer;
 pub mod disk;
@@ -31,6 +32,7 @@ mod options;
 mod recovery;
 mod room;
 mod segment;
+mod space;
 mod state;
 mod store;
 #[cfg(test)]
@@ -49,7 +51,8 @@ pub use metrics::{LogMetrics, SYNC_BUCKETS_MICROS};
 pub use open_error::{Corruption, OpenError};
 pub use options::{Fatal, OnFatal, Options, Sizes};
 pub use recovery::{Recovery, Torn};
-pub use state::State;
+pub use state::{Growth, State};
 pub use store::LogStore;
 pub use threads::{Opened, Threads};
+pub use tsugite_broker::{Search, Stowed};
 pub use verify::{Report, SegmentReport, verify};

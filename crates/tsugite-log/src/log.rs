@@ -2,8 +2,9 @@
 //!
 //! The lock is held for as long as a command takes to decide and its records take to encode, never during
 //! disk I/O. A snapshot for a checkpoint is encoded under it too: with millions of stored messages that is a
-//! pause of some hundred milliseconds every 256 MiB of log.
+//! pause of some hundred milliseconds every 256 MiB of log, which the metrics tell.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU64, Ordering, Ordering::Relaxed};
@@ -180,14 +181,13 @@ impl<S: State> Shared<S> {
         let checkpoint = &mut front.checkpoint;
         let due = checkpoint.due || lsn - checkpoint.lsn >= self.sizes.checkpoint_bytes;
         let snapshot = (due && !checkpoint.busy && lsn > checkpoint.lsn).then(|| {
-            let mut bytes = Vec::new();
+            let begun = self.world.mono();
+            let (mut bytes, mut usage) = (Vec::new(), BTreeMap::new());
             front.state.snapshot(&mut bytes);
+            front.state.usage(&mut usage);
             checkpoint.busy = true;
-            Snapshot {
-                lsn,
-                keep_from: front.state.oldest_needed().map_or(lsn, |oldest| oldest.min(lsn)),
-                bytes,
-            }
+            self.metrics.paused(self.world.mono().since(begun));
+            Snapshot { lsn, usage, bytes }
         });
         if !checkpoint.busy || snapshot.is_some() {
             checkpoint.due = false;
@@ -448,6 +448,7 @@ impl<S: State> Log<S> {
         };
         LogMetrics {
             segments: shared.segments.len() as u64,
+            segment_bytes: shared.segments.bytes(),
             synced_lsn: self.synced(),
             checkpoint_lsn,
             pending_bytes,

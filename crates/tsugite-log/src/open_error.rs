@@ -32,6 +32,13 @@ pub enum OpenError {
         /// The format version of the file.
         version: u32,
     },
+    /// A test build wrote the data, in a format that was never released.
+    Older {
+        /// Where.
+        file: String,
+        /// The format version of the file.
+        version: u32,
+    },
     /// The data is damaged beyond what an interrupted write explains.
     Corrupt(Corruption),
 }
@@ -82,10 +89,16 @@ impl fmt::Display for OpenError {
                 f,
                 "{file} has format version {version}, but this program reads up to {VERSION}: use a newer tsugite"
             ),
+            OpenError::Older { file, version } => write!(
+                f,
+                "{file} has format version {version}, which no released tsugite wrote and this one does not read: \
+                 empty the queues with the build that wrote it, or move the directory away to start empty"
+            ),
             OpenError::Corrupt(corruption) => write!(
                 f,
                 "{corruption}. Acknowledged data would be lost, so the store does not open and nothing was changed. \
-                 Run `tsugite verify {}` for the whole report; restore the directory from a backup, or move it away to start empty",
+                 Run `tsugite verify {0}` for the whole report; restore the directory from a backup, or run `tsugite repair {0}`, \
+                 which goes on without what is damaged and says what that was",
                 corruption.location
             ),
         }

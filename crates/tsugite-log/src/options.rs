@@ -59,8 +59,8 @@ impl std::error::Error for Fatal {}
 
 /// Sizes in bytes.
 ///
-/// A disk in use holds at most the live segments, `spares` and one prepared segment, two checkpoints, and
-/// `checkpoint_bytes` of log that the newest checkpoint covers.
+/// A disk in use holds segments with something live in them, `checkpoint_bytes` of log that the newest checkpoint
+/// does not cover yet, `spares` and one prepared segment, and one checkpoint or, for a moment, two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sizes {
     /// Capacity of the first segment: small, because it is made while somebody waits for the start.
@@ -77,6 +77,9 @@ pub struct Sizes {
     pub hot: u64,
     /// Emptied full-sized segments kept for reuse: overwriting is cheaper than extending.
     pub spares: usize,
+    /// The directory may hold this much more than twice the bytes that stored messages need; beyond, the survivors
+    /// of sparse segments are copied to the head of the log.
+    pub slack: u64,
 }
 
 impl Default for Sizes {
@@ -84,12 +87,13 @@ impl Default for Sizes {
         const MIB: u64 = 1024 * 1024;
         Sizes {
             first_segment: 4 * MIB,
-            segment: 128 * MIB,
+            segment: 64 * MIB,
             reserve: MIB + MIB / 2,
             max_batch: 8 * MIB,
             checkpoint_bytes: 256 * MIB,
             hot: 64 * MIB,
-            spares: 2,
+            spares: 4,
+            slack: 512 * MIB,
         }
     }
 }
@@ -98,6 +102,17 @@ impl Sizes {
     /// A segment must have room for the longest batch, and be worth a file.
     pub(crate) const fn smallest_segment(&self) -> u64 {
         self.max_batch + self.reserve + 1024
+    }
+
+    /// What the directory may come to hold until the next checkpoint, beside segments that something keeps: log that
+    /// no checkpoint covers, with the segments at both its ends, and the prepared segment. Spares are used up by then.
+    pub(crate) const fn working(&self) -> u64 {
+        self.checkpoint_bytes + 3 * self.segment
+    }
+
+    /// Bytes that one step of cleaning copies at most, unless a single message is longer.
+    pub(crate) const fn relocation(&self) -> u64 {
+        self.reserve / 3 * 2
     }
 
     /// Checks that a full batch fits into the segment that it may open.

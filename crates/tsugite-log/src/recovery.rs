@@ -9,11 +9,10 @@ use std::sync::Arc;
 
 use tsugite_base::World;
 
-use crate::checkpoint::{self, Unusable};
+use crate::checkpoint::{self, Checkpoint, Needs, Unusable};
 use crate::disk::{Disk, read_exact};
 use crate::format::{
-    ALIGN, BadHeader, CheckpointHeader, SEGMENT_HEADER, SegmentHeader, checkpoint_name, records,
-    segment_name, spare_name,
+    ALIGN, BadHeader, SEGMENT_HEADER, SegmentHeader, checkpoint_name, records, segment_name, spare_name,
 };
 use crate::listing::Listing;
 use crate::log::Start;
@@ -61,9 +60,6 @@ pub(crate) struct Recovered<S> {
     pub(crate) report: Recovery,
 }
 
-/// A checkpoint that can be used.
-type Checkpoint = (CheckpointHeader, Vec<u8>);
-
 /// Opens what the disk holds. Changes nothing before it is sure that the log is whole.
 pub(crate) fn recover<S: State>(
     options: &Options<S::Settings>,
@@ -72,17 +68,18 @@ pub(crate) fn recover<S: State>(
     let listing = Listing::read(disk).map_err(io("reading the directory", disk))?;
     let (checkpoint, unusable) = newest_checkpoint(disk, &listing)?;
     if listing.segments.is_empty() && checkpoint.is_none() && unusable.is_none() {
-        clean_up(disk, &listing, None, &options.sizes)?;
+        clean_up(disk, &listing, &Needs::default(), false, &options.sizes)?;
         create_first(disk, &options.world, &options.sizes).map_err(io("creating the log", disk))?;
         return recover(options, disk);
     }
-    let (log_id, segments) = open_segments(disk, &listing, checkpoint.as_ref())?;
-    let header = checkpoint.as_ref().map(|(header, _)| *header);
-    let from = header.map_or(0, |h| h.lsn);
-    let first = covering(disk, &segments, from, unusable)?;
+    let needs = checkpoint.as_ref().map(|c| c.needs.clone()).unwrap_or_default();
+    let from = needs.lsn;
+    let first = check_present(disk, &listing, &needs, unusable)?;
+    let log_id = checkpoint.as_ref().map(|c| c.log_id);
+    let (log_id, segments) = open_segments(disk, &listing, &needs, log_id)?;
 
     let now = options.world.now();
-    let snapshot = checkpoint.as_ref().map(|(_, bytes)| &bytes[..]);
+    let snapshot = checkpoint.as_ref().map(Checkpoint::snapshot);
     let state = S::restore(&options.settings, snapshot, now);
     let mut state = state.map_err(|e| {
         let (file, what) = (
@@ -98,9 +95,8 @@ pub(crate) fn recover<S: State>(
             "a different program may have written it".into(),
         )
     })?;
-    drop(checkpoint);
     let mut report = Recovery {
-        checkpoint: header.map(|h| h.lsn),
+        checkpoint: checkpoint.map(|c| c.needs.lsn),
         ..Recovery::default()
     };
     report.end = replay(disk, &segments[first..], log_id, from, &mut state, &mut report)?;
@@ -109,14 +105,13 @@ pub(crate) fn recover<S: State>(
 
     let current = segments[segments.len() - 1].clone();
     settle_tail(disk, &current, log_id, &mut report)?;
-    let (spares, next_spare) = clean_up(disk, &listing, header, &options.sizes)?;
+    let used = report.checkpoint.is_some();
+    let (spares, next_spare) = clean_up(disk, &listing, &needs, used, &options.sizes)?;
     let map = Segments::default();
-    for (segment, next) in segments
-        .iter()
-        .zip(segments.iter().skip(1).map(Some).chain([None]))
-    {
-        if next.is_none_or(|next| header.is_none_or(|h| next.base > h.keep_from)) {
-            map.insert(segment.clone());
+    for segment in segments {
+        match needs.end_of(segment.base) {
+            Some(end) => map.insert_closed(segment, end),
+            None => map.insert(segment),
         }
     }
     let start = Start {
@@ -165,6 +160,7 @@ fn newest_checkpoint(
         match checkpoint::read(disk, lsn) {
             Ok(found) => return Ok((Some(found), unusable)),
             Err(Unusable::Newer(version)) => return Err(OpenError::Newer { file, version }),
+            Err(Unusable::Older(version)) => return Err(OpenError::Older { file, version }),
             Err(Unusable::Io(error)) => {
                 let what = format!("reading {file} in {}", disk.location());
                 return Err(OpenError::Io { what, error });
@@ -178,15 +174,15 @@ fn newest_checkpoint(
     Ok((None, unusable))
 }
 
-/// Opens all segments and checks that they belong to one log.
+/// Opens all segments that are needed and checks that they belong to one log.
 fn open_segments(
     disk: &dyn Disk,
     listing: &Listing,
-    checkpoint: Option<&Checkpoint>,
+    needs: &Needs,
+    mut log_id: Option<u64>,
 ) -> Result<(u64, Vec<Arc<Segment>>), OpenError> {
-    let mut log_id = checkpoint.map(|(header, _)| header.log_id);
     let mut segments = Vec::with_capacity(listing.segments.len());
-    for &base in &listing.segments {
+    for &base in listing.segments.iter().filter(|base| needs.wants(**base)) {
         let name = segment_name(base);
         let damaged = |what: String| {
             let follows = "a segment gets its name only once its header is durable".into();
@@ -196,6 +192,7 @@ fn open_segments(
         let (header, segment) = match opened {
             Ok(opened) => opened,
             Err(BadHeader::Newer(version)) => return Err(OpenError::Newer { file: name, version }),
+            Err(BadHeader::Older(version)) => return Err(OpenError::Older { file: name, version }),
             Err(BadHeader::Invalid) => return Err(damaged("its header is not valid".into())),
         };
         let id = *log_id.get_or_insert(header.log_id);
@@ -204,6 +201,9 @@ fn open_segments(
                 "it belongs to log {:016x}, the others to log {id:016x}",
                 header.log_id
             )));
+        }
+        if needs.end_of(base).is_some_and(|end| end > segment.limit()) {
+            return Err(damaged("it is shorter than what was written to it".into()));
         }
         segments.push(Arc::new(segment));
     }
@@ -237,22 +237,27 @@ pub(crate) fn open_segment(
     })
 }
 
-/// The index of the segment in which replay starts.
-fn covering(
+/// Checks that no needed segment is missing; returns the index of the one in which replay starts, among those that
+/// are needed.
+fn check_present(
     disk: &dyn Disk,
-    segments: &[Arc<Segment>],
-    from: u64,
+    listing: &Listing,
+    needs: &Needs,
     unusable: Option<String>,
 ) -> Result<usize, OpenError> {
-    let index = segments.partition_point(|s| s.base <= from).checked_sub(1);
-    match index {
-        Some(i) if i + 1 < segments.len() || from <= segments[i].limit() => Ok(i),
-        _ => {
-            let what = format!("no segment holds position {from:#x}, where replay has to start");
-            let follows = unusable.unwrap_or_else(|| "segment files are missing".into());
-            Err(corrupt(disk, segment_name(from), from, 0, what, follows))
-        }
+    let is_there = |base: u64| listing.segments.binary_search(&base).is_ok();
+    for (base, end) in needs.kept.iter().filter(|(base, _)| !is_there(*base)) {
+        let what = format!("the file is missing; it held positions {base:#x} to {end:#x}");
+        let follows = format!("{} refers to messages in it", checkpoint_name(needs.lsn));
+        return Err(corrupt(disk, segment_name(*base), *base, 0, what, follows));
     }
+    if !is_there(needs.holder) {
+        let from = needs.lsn;
+        let what = format!("no segment holds position {from:#x}, where replay has to start");
+        let follows = unusable.unwrap_or_else(|| "segment files are missing".into());
+        return Err(corrupt(disk, segment_name(needs.holder), from, 0, what, follows));
+    }
+    Ok(needs.kept.len())
 }
 
 /// Applies every frame from `from` on; returns where the log ends.
@@ -362,23 +367,23 @@ pub(crate) fn torn(segment: &Segment, log_id: u64, at: u64, found: Found) -> io:
     }))
 }
 
-/// Removes what is left of interrupted work; returns the spare segments that can be used, and the highest
+/// Removes what is left of interrupted work (`used`: the checkpoint that the needs are from stays); returns the spare segments that can be used, and the highest
 /// number among them.
 fn clean_up(
     disk: &dyn Disk,
     listing: &Listing,
-    checkpoint: Option<CheckpointHeader>,
+    needs: &Needs,
+    used: bool,
     sizes: &Sizes,
 ) -> Result<(Vec<String>, u64), OpenError> {
     let mut dead = listing.unfinished.clone();
-    let used = checkpoint.map(|header| header.lsn);
-    let others = listing.checkpoints.iter().filter(|&&lsn| Some(lsn) != used);
+    let others = listing
+        .checkpoints
+        .iter()
+        .filter(|&&lsn| !used || lsn != needs.lsn);
     dead.extend(others.map(|&lsn| checkpoint_name(lsn)));
-    if let Some(header) = checkpoint {
-        let pairs = listing.segments.iter().zip(listing.segments.iter().skip(1));
-        let below = pairs.filter(|&(_, &end)| end <= header.keep_from);
-        dead.extend(below.map(|(&base, _)| segment_name(base)));
-    }
+    let unwanted = listing.segments.iter().filter(|&&base| !needs.wants(base));
+    dead.extend(unwanted.map(|&base| segment_name(base)));
     let mut spares = Vec::new();
     for &number in &listing.spares {
         let name = spare_name(number);

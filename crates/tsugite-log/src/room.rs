@@ -2,13 +2,15 @@
 //!
 //! A segment is never written beyond the space that was allocated for it, so a commit cannot run out of disk.
 //! The keeper prepares the next segment when the current one is half full; if it cannot, growing commands are
-//! refused once only the reserve is left, and the reserve serves what makes the store smaller.
+//! refused once only twice the reserve is left: half of that serves relocations that empty a segment, and what is
+//! left then serves what makes the store smaller.
 
 use std::sync::Arc;
 
 use crate::batch::Batch;
 use crate::disk::File;
 use crate::options::Sizes;
+use crate::state::Growth;
 
 /// A segment file that is allocated and waits for its place in the log.
 pub(crate) struct Prepared {
@@ -86,11 +88,16 @@ impl Room {
     }
 
     /// Whether the batch, now of `len` bytes, still has its place; if not, why.
-    pub(crate) fn fits(&self, start: u64, len: u64, grows: bool, sizes: &Sizes) -> Result<(), String> {
+    pub(crate) fn fits(&self, start: u64, len: u64, growth: Growth, sizes: &Sizes) -> Result<(), String> {
         let here = start + len <= self.limit;
+        let untouched = match growth {
+            Growth::Frees => 0,
+            Growth::Moves => sizes.reserve,
+            Growth::Grows => 2 * sizes.reserve,
+        };
         match &self.next {
             Next::Ready(next) if here || len <= next.capacity => Ok(()),
-            Next::Full(why) if grows && start + len + sizes.reserve > self.limit => Err(why.clone()),
+            Next::Full(why) if untouched > 0 && start + len + untouched > self.limit => Err(why.clone()),
             Next::Full(why) if !here => Err(format!("{why}; the reserve is used up too")),
             _ if here => Ok(()),
             _ => Err(format!(
@@ -98,6 +105,13 @@ impl Room {
                 sizes.reserve
             )),
         }
+    }
+
+    /// Bytes that [`Growth::Moves`] may still take at `end` while there is no next segment; `None` while there is no
+    /// want of room.
+    pub(crate) fn left_to_move(&self, end: u64, sizes: &Sizes) -> Option<u64> {
+        let full = matches!(self.next, Next::Full(_));
+        full.then(|| self.limit.saturating_sub(end + sizes.reserve + 128))
     }
 
     /// Gives a frame its place: in the current segment, or in the next one, which becomes the current one.

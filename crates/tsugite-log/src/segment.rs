@@ -37,54 +37,87 @@ impl Segment {
     }
 }
 
-/// The segments in use, by base.
+/// The segments in use, by base, with the position at which each ends; the newest has none yet.
 #[derive(Default)]
-pub(crate) struct Segments(RwLock<BTreeMap<u64, Arc<Segment>>>);
+pub(crate) struct Segments(RwLock<BTreeMap<u64, (Arc<Segment>, Option<u64>)>>);
+
+/// A segment to which nothing is added any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Closed {
+    pub(crate) base: u64,
+    /// The position after its last frame.
+    pub(crate) end: u64,
+    pub(crate) capacity: u64,
+}
 
 impl Segments {
+    /// Adds the newest segment, which closes the one before.
     pub(crate) fn insert(&self, segment: Arc<Segment>) {
-        self.write().insert(segment.base, segment);
+        let mut map = self.write();
+        if let Some(mut last) = map.last_entry() {
+            last.get_mut().1.get_or_insert(segment.base);
+        }
+        map.insert(segment.base, (segment, None));
+    }
+
+    /// Adds a segment that was closed long ago.
+    pub(crate) fn insert_closed(&self, segment: Arc<Segment>, end: u64) {
+        self.write().insert(segment.base, (segment, Some(end)));
     }
 
     pub(crate) fn len(&self) -> usize {
         self.read().len()
     }
 
+    /// Bytes of all files.
+    pub(crate) fn bytes(&self) -> u64 {
+        let map = self.read();
+        let bytes = map
+            .values()
+            .map(|(segment, _)| SEGMENT_HEADER as u64 + segment.capacity);
+        bytes.sum()
+    }
+
     /// The segment in which a position lies.
     pub(crate) fn holding(&self, lsn: u64) -> Option<Arc<Segment>> {
         let map = self.read();
-        let (_, segment) = map.range(..=lsn).next_back()?;
-        Some(segment.clone())
+        let (_, (segment, end)) = map.range(..=lsn).next_back()?;
+        end.is_none_or(|end| lsn < end).then(|| segment.clone())
     }
 
-    /// The position where the segment after the one with this base begins, or where this one's room ends.
+    /// The position at which this segment ends, or where its room does.
     pub(crate) fn end_of(&self, segment: &Segment) -> u64 {
-        let next = self
-            .read()
-            .range(segment.base + 1..)
-            .next()
-            .map(|(base, _)| *base);
-        next.map_or(segment.limit(), |next| next.min(segment.limit()))
+        let end = self.read().get(&segment.base).and_then(|(_, end)| *end);
+        end.map_or(segment.limit(), |end| end.min(segment.limit()))
     }
 
-    /// Takes out the oldest segment if all of it lies below `keep_from`; never the newest.
-    pub(crate) fn pop_below(&self, keep_from: u64) -> Option<Arc<Segment>> {
-        let mut map = self.write();
-        let (_, &end) = {
-            let mut bases = map.keys();
-            (bases.next()?, bases.next()?)
-        };
-        if end > keep_from {
-            return None;
+    /// The segments that end at or below `lsn`; and the base of the one in which the log goes on from there.
+    pub(crate) fn below(&self, lsn: u64) -> (Vec<Closed>, u64) {
+        let map = self.read();
+        let mut closed = Vec::new();
+        for (&base, (segment, end)) in &*map {
+            match *end {
+                Some(end) if end <= lsn => closed.push(Closed {
+                    base,
+                    end,
+                    capacity: segment.capacity,
+                }),
+                _ => return (closed, base),
+            }
         }
-        map.pop_first().map(|(_, segment)| segment)
+        (closed, 0)
     }
 
-    fn read(&self) -> std::sync::RwLockReadGuard<'_, BTreeMap<u64, Arc<Segment>>> {
+    /// Takes a segment out: nobody finds it any more.
+    pub(crate) fn take(&self, base: u64) {
+        self.write().remove(&base);
+    }
+
+    fn read(&self) -> std::sync::RwLockReadGuard<'_, BTreeMap<u64, (Arc<Segment>, Option<u64>)>> {
         self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self) -> std::sync::RwLockWriteGuard<'_, BTreeMap<u64, Arc<Segment>>> {
+    fn write(&self) -> std::sync::RwLockWriteGuard<'_, BTreeMap<u64, (Arc<Segment>, Option<u64>)>> {
         self.0.write().unwrap_or_else(PoisonError::into_inner)
     }
 }

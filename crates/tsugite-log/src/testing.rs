@@ -11,10 +11,11 @@ use tsugite_base::codec::{Get, Malformed, Put};
 use tsugite_base::rng::SplitMix64;
 use tsugite_base::world::{Clock, Entropy};
 use tsugite_base::{Decision, Mono, Now, Place, World};
+use tsugite_broker::{QueueId, Search, Stowed};
 use tsugite_engine::Failure;
 
 use crate::disk::sim::{Image, SimDisk};
-use crate::{Committer, Fatal, Keeper, Log, OpenError, Opened, Options, Recovery, Sizes, State};
+use crate::{Committer, Fatal, Growth, Keeper, Log, OpenError, Opened, Options, Recovery, Sizes, State};
 
 /// A directory that is removed when dropped.
 pub(crate) struct TempDir(PathBuf);
@@ -86,6 +87,8 @@ pub(crate) struct Toy {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
     Put(u32, Vec<u8>),
+    /// As `Put`, of a value that is there.
+    Move(u32, Vec<u8>),
     Delete(u32),
     /// Its `apply` panics.
     Explode,
@@ -129,6 +132,11 @@ impl State for Toy {
                 out.put_u32(*key);
                 out.extend_from_slice(value);
             }
+            Change::Move(key, value) => {
+                out.put_u8(4);
+                out.put_u32(*key);
+                out.extend_from_slice(value);
+            }
             Change::Delete(key) => {
                 out.put_u8(2);
                 out.put_u32(*key);
@@ -145,6 +153,10 @@ impl State for Toy {
                 from.take(from.remaining(), "value")?.to_vec(),
             )),
             2 => Ok(Change::Delete(from.u32("key")?)),
+            4 => Ok(Change::Move(
+                from.u32("key")?,
+                from.take(from.remaining(), "value")?.to_vec(),
+            )),
             _ => Err(Malformed { what: "kind" }),
         }
     }
@@ -152,18 +164,64 @@ impl State for Toy {
     fn apply(&mut self, record: Change, place: Place) {
         self.applied += 1;
         match record {
-            Change::Put(key, _) => drop(self.places.insert(key, place)),
+            Change::Put(key, _) | Change::Move(key, _) => drop(self.places.insert(key, place)),
             Change::Delete(key) => drop(self.places.remove(&key)),
             Change::Explode => panic!("exploded"),
         }
     }
 
-    fn oldest_needed(&self) -> Option<u64> {
-        self.places.values().map(|p| p.lsn).min()
+    const REGION_BITS: u32 = 8;
+
+    fn usage(&self, out: &mut BTreeMap<u64, u64>) {
+        for place in self.places.values() {
+            for at in place.lsn..place.end() {
+                *out.entry(at >> Self::REGION_BITS).or_default() += 1;
+            }
+        }
     }
 
-    fn grows(record: &Change) -> bool {
-        matches!(record, Change::Put(..))
+    fn survivors(&self, search: &mut Search, looks: usize, bytes: u64, found: &mut Vec<Stowed>) -> bool {
+        const ALL: QueueId = QueueId(0);
+        let from = search.next(ALL) as u32;
+        for (&key, &place) in self.places.range(from..) {
+            search.pass(ALL, key.into());
+            let taken: u64 = found.iter().map(Stowed::bytes).sum();
+            if found.len() == looks || (!found.is_empty() && taken + u64::from(place.len) > bytes) {
+                return false;
+            }
+            if search.covers(place.lsn) {
+                found.push(Stowed {
+                    queue: ALL,
+                    seq: key.into(),
+                    payload: place,
+                    delivery: None,
+                });
+            }
+            search.pass(ALL, u64::from(key) + 1);
+        }
+        true
+    }
+
+    fn relocate(&self, found: &[(Stowed, Vec<u8>)], _: Now) -> Vec<Change> {
+        let still = |stowed: &Stowed| self.places.get(&(stowed.seq as u32)) == Some(&stowed.payload);
+        let moved = found.iter().filter(|(stowed, _)| still(stowed));
+        moved
+            .map(|(stowed, bytes)| Change::Move(stowed.seq as u32, bytes[5..].to_vec()))
+            .collect()
+    }
+
+    fn intact(bytes: &[u8]) -> bool {
+        bytes
+            .get(5)
+            .is_none_or(|&byte| bytes[5..].iter().all(|b| *b == byte))
+    }
+
+    fn growth(record: &Change) -> Growth {
+        match record {
+            Change::Put(..) => Growth::Grows,
+            Change::Move(..) => Growth::Moves,
+            _ => Growth::Frees,
+        }
     }
 }
 
@@ -176,6 +234,7 @@ pub(crate) const TINY: Sizes = Sizes {
     checkpoint_bytes: 6000,
     hot: 2000,
     spares: 1,
+    slack: 28 * 1024,
 };
 
 /// A log over a simulated disk, stepped by hand.
@@ -199,11 +258,15 @@ impl Rig {
     }
 
     pub(crate) fn over(disk: SimDisk) -> Result<Rig, OpenError> {
+        Rig::sized(disk, TINY)
+    }
+
+    pub(crate) fn sized(disk: SimDisk, sizes: Sizes) -> Result<Rig, OpenError> {
         let clock = Arc::<Still>::default();
         let fatal: Arc<Mutex<Vec<Fatal>>> = Arc::default();
         let seen = fatal.clone();
         let options = Options {
-            sizes: TINY,
+            sizes,
             on_fatal: Arc::new(move |f| seen.lock().expect("no panic in here").push(f.clone())),
             ..Options::new(world(&clock, 7), ())
         };
@@ -246,8 +309,8 @@ impl Rig {
     pub(crate) fn settle(&mut self) -> Result<(), Fatal> {
         loop {
             let worked = self.committer.step()?;
-            self.keeper.step()?;
-            if !worked {
+            let sleep = self.keeper.step()?;
+            if !worked && !sleep.is_zero() && self.log.metrics().pending_bytes == 0 {
                 return Ok(());
             }
         }

@@ -3,10 +3,10 @@
 use std::fmt;
 use std::io;
 
-use crate::checkpoint::{self, Unusable};
+use crate::checkpoint::{self, Needs, Unusable};
 use crate::disk::Disk;
 use crate::domains::{Domains, Settings};
-use crate::format::{BadHeader, CheckpointHeader, VERSION, checkpoint_name, records, segment_name};
+use crate::format::{BadHeader, VERSION, checkpoint_name, records, segment_name};
 use crate::listing::Listing;
 use crate::open_error::{Corruption, OpenError};
 use crate::recovery::{Torn, open_segment, torn};
@@ -24,6 +24,8 @@ pub struct Report {
     pub checkpoint: Option<(u64, u64)>,
     /// Emptied segments kept for reuse.
     pub spares: usize,
+    /// Segments with nothing in them that is needed; the next start removes them.
+    pub dead: usize,
     /// The rest of an interrupted write at the end; the next start cuts it off.
     pub torn: Option<Torn>,
     /// Damage, in the order of the log.
@@ -125,29 +127,33 @@ pub fn verify(disk: &dyn Disk) -> Result<Report, OpenError> {
     };
     let checkpoint =
         verify_checkpoints(disk, &listing, &mut report).map_err(failed("reading a checkpoint".into()))?;
-    let mut log_id = checkpoint.map(|c| c.log_id);
-    for (i, &base) in listing.segments.iter().enumerate() {
+    let mut log_id = checkpoint.as_ref().map(|(log_id, _)| *log_id);
+    let needs = checkpoint.map(|(_, needs)| needs);
+    let wanted = |base: &&u64| needs.as_ref().is_none_or(|needs| needs.wants(**base));
+    let segments: Vec<u64> = listing.segments.iter().filter(wanted).copied().collect();
+    report.dead = listing.segments.len() - segments.len();
+    for (i, &base) in segments.iter().enumerate() {
         let file = segment_name(base);
         let opened = open_segment(disk, base).map_err(failed(format!("reading {file}")))?;
         match opened {
             Ok((header, segment)) => {
                 let id = *log_id.get_or_insert(header.log_id);
-                let next = listing.segments.get(i + 1).copied();
-                verify_segment(&segment, id, next, checkpoint, &mut report)
+                let next = segments.get(i + 1).copied();
+                verify_segment(&segment, id, next, needs.as_ref(), &mut report)
                     .map_err(failed(format!("reading {file}")))?;
             }
             Err(bad) => {
                 let what = match bad {
                     BadHeader::Invalid => "its header is not valid".into(),
-                    BadHeader::Newer(v) => {
-                        format!("its format version is {v}, this program reads up to {VERSION}")
+                    BadHeader::Newer(v) | BadHeader::Older(v) => {
+                        format!("its format version is {v}, which this program does not read")
                     }
                 };
                 report.damaged(file, base, 0, what, "its frames were not looked at");
             }
         }
     }
-    check_start(checkpoint, &mut report);
+    check_start(&listing, needs.as_ref(), &mut report);
     Ok(report)
 }
 
@@ -155,24 +161,25 @@ fn verify_checkpoints(
     disk: &dyn Disk,
     listing: &Listing,
     report: &mut Report,
-) -> io::Result<Option<CheckpointHeader>> {
+) -> io::Result<Option<(u64, Needs)>> {
     let mut newest = None;
     for &lsn in &listing.checkpoints {
         let what = match checkpoint::read(disk, lsn) {
-            Ok((header, snapshot)) => {
-                newest = newest.or(Some(header));
+            Ok(found) => {
                 let now = tsugite_base::Now::default();
-                match Domains::restore(&Settings::default(), Some(&snapshot), now) {
+                match Domains::restore(&Settings::default(), Some(found.snapshot()), now) {
                     Ok(_) => {
-                        report.checkpoint = report.checkpoint.or(Some((lsn, header.len)));
+                        let bytes = found.snapshot().len() as u64;
+                        report.checkpoint = report.checkpoint.or(Some((lsn, bytes)));
+                        newest = newest.or(Some((found.log_id, found.needs)));
                         continue;
                     }
                     Err(e) => e.to_string(),
                 }
             }
             Err(Unusable::Damaged(what)) => what,
-            Err(Unusable::Newer(v)) => {
-                format!("its format version is {v}, this program reads up to {VERSION}")
+            Err(Unusable::Newer(v) | Unusable::Older(v)) => {
+                format!("its format version is {v}, this program reads {VERSION}")
             }
             Err(Unusable::Io(e)) => return Err(e),
         };
@@ -181,16 +188,28 @@ fn verify_checkpoints(
     Ok(newest)
 }
 
-/// Replay must find a segment to start in.
-fn check_start(checkpoint: Option<CheckpointHeader>, report: &mut Report) {
-    let from = checkpoint.map_or(0, |c| c.lsn);
-    let covered = report
-        .segments
-        .iter()
-        .any(|s| s.base <= from && from <= s.base + s.capacity);
-    if !covered && (checkpoint.is_some() || !report.segments.is_empty()) {
+/// What the checkpoint refers to must be there, and replay must find a segment to start in.
+fn check_start(listing: &Listing, needs: Option<&Needs>, report: &mut Report) {
+    if needs.is_none() && listing.segments.is_empty() {
+        return;
+    }
+    let needs = needs.cloned().unwrap_or_default();
+    let is_there = |base: u64| listing.segments.binary_search(&base).is_ok();
+    for (base, end) in needs.kept.iter().filter(|(base, _)| !is_there(*base)) {
+        let what = format!("the file is missing; it held positions {base:#x} to {end:#x}");
+        let follows = format!("{} refers to messages in it", checkpoint_name(needs.lsn));
+        report.damaged(segment_name(*base), *base, 0, what, follows);
+    }
+    if !is_there(needs.holder) {
+        let from = needs.lsn;
         let what = format!("no segment holds position {from:#x}, where a start would replay from");
-        report.damaged(segment_name(from), from, 0, what, "segment files are missing");
+        report.damaged(
+            segment_name(needs.holder),
+            from,
+            0,
+            what,
+            "segment files are missing",
+        );
     }
 }
 
@@ -199,7 +218,7 @@ fn verify_segment(
     segment: &Segment,
     log_id: u64,
     next: Option<u64>,
-    checkpoint: Option<CheckpointHeader>,
+    needs: Option<&Needs>,
     report: &mut Report,
 ) -> io::Result<()> {
     let mut out = SegmentReport {
@@ -244,8 +263,8 @@ fn verify_segment(
             continue;
         }
         match next {
-            // Segments that nothing needs are removed one by one: a gap between two of them is no loss.
-            Some(base) if at != base && checkpoint.is_none_or(|c| at >= c.keep_from) => {
+            // Dead segments are removed one by one: a gap behind one that is kept is no loss.
+            Some(base) if at != base && needs.and_then(|n| n.end_of(segment.base)) != Some(at) => {
                 let follows = format!("the log goes on in {}", segment_name(base));
                 report.damaged(
                     out.file.clone(),

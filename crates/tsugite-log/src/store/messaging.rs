@@ -222,8 +222,20 @@ impl LogStore {
         Ok(decision)
     }
 
-    /// Reads the payloads of leased messages.
-    async fn payloads(&self, leases: Vec<Lease>) -> Result<Vec<Message>, Unavailable> {
+    /// Reads the payloads of leased messages. Between the lease and the read a message may have been copied to the
+    /// head of the log and its old segment dropped: then it is looked up anew. One that is gone altogether, deleted or
+    /// expired meanwhile, is left out.
+    async fn payloads(&self, mut leases: Vec<Lease>) -> Result<Vec<Message>, Unavailable> {
+        loop {
+            let read = self.payloads_as_leased(&leases).await;
+            let Err(unavailable) = read else { return read };
+            if !self.peek(|domains, _| find_again(&domains.broker, &mut leases)) {
+                return Err(unavailable);
+            }
+        }
+    }
+
+    async fn payloads_as_leased(&self, leases: &[Lease]) -> Result<Vec<Message>, Unavailable> {
         if leases.is_empty() {
             return Ok(Vec::new());
         }
@@ -234,7 +246,7 @@ impl LogStore {
             .collect();
         let mut bytes = self.fetch(places).await?.into_iter();
         let mut messages = Vec::with_capacity(leases.len());
-        for lease in leases {
+        for lease in leases.iter().cloned() {
             let place = lease.payload;
             let payload = bytes.next().unwrap_or_default();
             let delivery = lease.delivery.and_then(|_| bytes.next());
@@ -250,6 +262,21 @@ impl LogStore {
         }
         Ok(messages)
     }
+}
+
+/// Sets the places of leased messages to where they lie now and drops those that are gone; false if nothing changed.
+fn find_again(broker: &Broker, leases: &mut Vec<Lease>) -> bool {
+    let before = leases.len();
+    let mut moved = false;
+    leases.retain_mut(|lease| {
+        let found = broker.whereabouts(&lease.handle);
+        if let Some((payload, delivery)) = found {
+            moved |= payload != lease.payload;
+            (lease.payload, lease.delivery) = (payload, delivery);
+        }
+        found.is_some()
+    });
+    moved || leases.len() < before
 }
 
 /// A look at the queue that was there at the beginning, not at one of the same name made since.

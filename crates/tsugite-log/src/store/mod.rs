@@ -8,12 +8,14 @@ mod mover;
 mod registry;
 mod waiting;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use tokio::sync::watch;
 use tsugite_base::codec::Malformed;
 use tsugite_base::{Decision, Now, Place, World};
+use tsugite_broker::{Search, Stowed};
 use tsugite_engine::{Failure, Unavailable};
 
 pub(crate) use self::waiting::Waiting;
@@ -24,7 +26,7 @@ use crate::metrics::LogMetrics;
 use crate::open_error::OpenError;
 use crate::options::Options;
 use crate::recovery::Recovery;
-use crate::state::State;
+use crate::state::{Growth, State};
 use crate::threads::Threads;
 use clock::Alarm;
 use mover::Bell;
@@ -244,12 +246,20 @@ impl State for Live {
         self.domains.apply(record, place);
     }
 
-    fn oldest_needed(&self) -> Option<u64> {
-        self.domains.oldest_needed()
+    fn usage(&self, out: &mut BTreeMap<u64, u64>) {
+        self.domains.usage(out);
     }
 
-    fn grows(record: &Record) -> bool {
-        Domains::grows(record)
+    fn survivors(&self, search: &mut Search, looks: usize, bytes: u64, found: &mut Vec<Stowed>) -> bool {
+        self.domains.survivors(search, looks, bytes, found)
+    }
+
+    fn relocate(&self, found: &[(Stowed, Vec<u8>)], now: Now) -> Vec<Record> {
+        self.domains.relocate(found, now)
+    }
+
+    fn growth(record: &Record) -> Growth {
+        Domains::growth(record)
     }
 
     fn recovered(&mut self, now: Now) {

@@ -367,11 +367,31 @@ fn store(page: &mut Page, log: &LogMetrics) {
             "Records read back from disk.",
             log.disk_reads,
         ),
+        (
+            "tsugite_log_dropped_segments_total",
+            "Segments that left the log.",
+            log.dropped_segments,
+        ),
+        (
+            "tsugite_log_relocated_bytes_total",
+            "Bytes of messages copied so that their segment could be given back.",
+            log.relocated_bytes,
+        ),
     ] {
         page.single(name, "counter", help, value);
     }
     for (name, help, value) in [
         ("tsugite_log_segments", "Segment files.", log.segments),
+        (
+            "tsugite_log_segment_bytes",
+            "Bytes of segment files.",
+            log.segment_bytes,
+        ),
+        (
+            "tsugite_log_live_bytes",
+            "Bytes of log that stored messages needed at the newest checkpoint.",
+            log.live_bytes,
+        ),
         (
             "tsugite_log_pending_bytes",
             "Bytes that wait for the next sync.",
@@ -385,6 +405,17 @@ fn store(page: &mut Page, log: &LogMetrics) {
     ] {
         page.single(name, "gauge", help, value);
     }
+    let name = "tsugite_log_checkpoint_pause_seconds";
+    page.family(
+        name,
+        "summary",
+        "Pauses of the store while its state is encoded for a checkpoint.",
+    );
+    page.sample(&format!("{name}_sum"), &[], seconds(log.pause_micros));
+    page.sample(&format!("{name}_count"), &[], log.pauses as f64);
+    let name = "tsugite_log_longest_checkpoint_pause_seconds";
+    page.family(name, "gauge", "The longest of these pauses since the start.");
+    page.sample(name, &[], seconds(log.longest_pause_micros));
     let name = "tsugite_log_sync_duration_seconds";
     page.family(name, "histogram", "Syncs of the log.");
     let bounds = cumulated(&SYNC_BUCKETS_MICROS, &log.sync_buckets);
