@@ -451,6 +451,8 @@ impl History {
             return;
         }
         let now = self.world.now();
+        // As the clock's thread does: deadlines may have passed since the last command.
+        life.log.volatile(tsugite_log::State::advance);
         let stats = life
             .log
             .peek(|machine, _| machine.domains.broker.queue_stats(now));

@@ -12,7 +12,7 @@ use tsugite_base::{Now, Place};
 
 use crate::broker::Broker;
 use crate::handle::Handle;
-use crate::keys::QueueId;
+use crate::keys::{QueueId, QueueKey};
 use crate::payload::{self, Delivery};
 use crate::queue::Queue;
 use crate::record::{Change, Record};
@@ -178,6 +178,11 @@ impl Broker {
             }
         }
         records
+    }
+
+    /// The name of a queue.
+    pub fn queue_key(&self, queue: QueueId) -> Option<&QueueKey> {
+        self.queues.get(&queue).map(|queue| &queue.key)
     }
 
     /// Where the message of a receipt handle lies now, if it is still there: its payload, and its delivery.

@@ -13,7 +13,7 @@ use tsugite_broker::settings::{
     ThroughputLimit,
 };
 use tsugite_broker::{
-    Broker, Delivery, Lease, Message, Move, MoveFailure, MoveStatus, QueueId, QueueKey, Record, Settings,
+    Broker, Delivery, Lease, Message, Moved, Move, MoveFailure, MoveStatus, QueueId, QueueKey, Record, Settings,
     TaskChange, TopicKey,
 };
 
@@ -411,6 +411,27 @@ fn kind_numbers_are_frozen() {
     for (kind, change) in (1u8..).zip(changes) {
         assert_eq!(encoded(&Record { at: t, change })[0], kind);
     }
+    let relocation = Change::Relocate {
+        queue,
+        moved: vec![Moved {
+            seq: 1,
+            from: 640,
+            delivery: 25,
+            len: 3,
+        }],
+        bytes: vec![7; 28],
+    };
+    let record = Record {
+        at: t,
+        change: relocation,
+    };
+    let bytes = encoded(&record);
+    assert_eq!(bytes[0], 19);
+    assert_eq!(Record::decode(&bytes), Ok(record));
+    assert!(
+        Record::decode(&bytes[..bytes.len() - 1]).is_err(),
+        "lengths must agree"
+    );
     let attempt = Fingerprint([1, 2]);
     let later = [
         Change::Send {

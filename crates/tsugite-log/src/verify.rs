@@ -3,10 +3,13 @@
 use std::fmt;
 use std::io;
 
+use tsugite_base::Place;
+use tsugite_base::codec::Malformed;
+
 use crate::checkpoint::{self, Needs, Unusable};
 use crate::disk::Disk;
 use crate::domains::{Domains, Settings};
-use crate::format::{BadHeader, VERSION, checkpoint_name, records, segment_name};
+use crate::format::{BadHeader, RawRecord, VERSION, checkpoint_name, records, segment_name};
 use crate::listing::Listing;
 use crate::open_error::{Corruption, OpenError};
 use crate::recovery::{Torn, open_segment, torn};
@@ -28,7 +31,9 @@ pub struct Report {
     pub dead: usize,
     /// The rest of an interrupted write at the end; the next start cuts it off.
     pub torn: Option<Torn>,
-    /// Damage, in the order of the log.
+    /// Stored messages whose payloads were checked.
+    pub messages: u64,
+    /// Damage, in the order of the log; that of messages last.
     pub damage: Vec<Corruption>,
 }
 
@@ -92,6 +97,14 @@ impl fmt::Display for Report {
                 s.capacity
             )?;
         }
+        writeln!(f, "{} stored messages checked", self.messages)?;
+        if self.dead > 0 {
+            writeln!(
+                f,
+                "{} segments that nothing needs, which the next start removes",
+                self.dead
+            )?;
+        }
         if self.spares > 0 {
             writeln!(f, "{} spare segments", self.spares)?;
         }
@@ -127,8 +140,12 @@ pub fn verify(disk: &dyn Disk) -> Result<Report, OpenError> {
     };
     let checkpoint =
         verify_checkpoints(disk, &listing, &mut report).map_err(failed("reading a checkpoint".into()))?;
-    let mut log_id = checkpoint.as_ref().map(|(log_id, _)| *log_id);
-    let needs = checkpoint.map(|(_, needs)| needs);
+    let mut log_id = checkpoint.as_ref().map(|(log_id, ..)| *log_id);
+    let (needs, state) = match checkpoint {
+        Some((_, needs, state)) => (Some(needs), Some(state)),
+        None => (None, None),
+    };
+    let mut stock = Stock::new(needs.as_ref().map_or(0, |needs| needs.lsn), state);
     let wanted = |base: &&u64| needs.as_ref().is_none_or(|needs| needs.wants(**base));
     let segments: Vec<u64> = listing.segments.iter().filter(wanted).copied().collect();
     report.dead = listing.segments.len() - segments.len();
@@ -139,8 +156,9 @@ pub fn verify(disk: &dyn Disk) -> Result<Report, OpenError> {
             Ok((header, segment)) => {
                 let id = *log_id.get_or_insert(header.log_id);
                 let next = segments.get(i + 1).copied();
-                verify_segment(&segment, id, next, needs.as_ref(), &mut report)
+                verify_segment(&segment, id, next, needs.as_ref(), &mut stock, &mut report)
                     .map_err(failed(format!("reading {file}")))?;
+                stock.segments.push(segment);
             }
             Err(bad) => {
                 let what = match bad {
@@ -154,6 +172,7 @@ pub fn verify(disk: &dyn Disk) -> Result<Report, OpenError> {
         }
     }
     check_start(&listing, needs.as_ref(), &mut report);
+    stock.check(&mut report);
     Ok(report)
 }
 
@@ -161,17 +180,17 @@ fn verify_checkpoints(
     disk: &dyn Disk,
     listing: &Listing,
     report: &mut Report,
-) -> io::Result<Option<(u64, Needs)>> {
+) -> io::Result<Option<(u64, Needs, Domains)>> {
     let mut newest = None;
     for &lsn in &listing.checkpoints {
         let what = match checkpoint::read(disk, lsn) {
             Ok(found) => {
                 let now = tsugite_base::Now::default();
                 match Domains::restore(&Settings::default(), Some(found.snapshot()), now) {
-                    Ok(_) => {
+                    Ok(state) => {
                         let bytes = found.snapshot().len() as u64;
                         report.checkpoint = report.checkpoint.or(Some((lsn, bytes)));
-                        newest = newest.or(Some((found.log_id, found.needs)));
+                        newest = newest.or(Some((found.log_id, found.needs, state)));
                         continue;
                     }
                     Err(e) => e.to_string(),
@@ -213,12 +232,77 @@ fn check_start(listing: &Listing, needs: Option<&Needs>, report: &mut Report) {
     }
 }
 
+/// The state as a start would find it, to see whether the messages in it can be read.
+struct Stock {
+    /// Records below are in the state already.
+    from: u64,
+    state: Option<Domains>,
+    segments: Vec<Segment>,
+}
+
+impl Stock {
+    fn new(from: u64, state: Option<Domains>) -> Stock {
+        let now = tsugite_base::Now::default();
+        Stock {
+            from,
+            state: state.or_else(|| Domains::restore(&Settings::default(), None, now).ok()),
+            segments: Vec::new(),
+        }
+    }
+
+    fn apply(&mut self, record: &RawRecord<'_>) -> Result<(), Malformed> {
+        let decoded = Domains::decode(record.payload)?;
+        if record.place.lsn >= self.from
+            && let Some(state) = &mut self.state
+        {
+            state.apply(decoded, record.place);
+        }
+        Ok(())
+    }
+
+    /// Reads every stored message and names those that are not what was written.
+    fn check(&self, report: &mut Report) {
+        let Some(Domains { broker, .. }) = &self.state else {
+            return;
+        };
+        for stowed in broker.stored() {
+            report.messages += 1;
+            for place in stowed.places() {
+                let Err((file, offset, what)) = self.read(place) else {
+                    continue;
+                };
+                let queue = broker.queue_key(stowed.queue);
+                let queue = queue.map_or_else(|| "?".into(), |key| key.arn().to_string());
+                let follows = format!("it belongs to message number {} of {queue}", stowed.seq);
+                report.damaged(file, place.lsn, offset, what, follows);
+            }
+        }
+    }
+
+    /// Why the bytes at a place are not what was written: file, offset, and what is wrong.
+    fn read(&self, place: Place) -> Result<(), (String, u64, String)> {
+        let after = self.segments.partition_point(|s| s.base <= place.lsn);
+        let segment = after.checked_sub(1).map(|at| &self.segments[at]);
+        let Some(segment) = segment.filter(|s| place.end() <= s.limit()) else {
+            let what = format!("no segment holds position {:#x}", place.lsn);
+            return Err((segment_name(place.lsn), 0, what));
+        };
+        let wrong = |what: String| Err((segment_name(segment.base), segment.offset(place.lsn), what));
+        match segment.read(place) {
+            Ok(bytes) if Domains::intact(&bytes) => Ok(()),
+            Ok(_) => wrong("the checksum of a stored message does not match".into()),
+            Err(error) => wrong(error.to_string()),
+        }
+    }
+}
+
 /// Walks all frames of a segment. `next` is the base of the segment after it.
 fn verify_segment(
     segment: &Segment,
     log_id: u64,
     next: Option<u64>,
     needs: Option<&Needs>,
+    stock: &mut Stock,
     report: &mut Report,
 ) -> io::Result<()> {
     let mut out = SegmentReport {
@@ -235,7 +319,8 @@ fn verify_segment(
             let (lsn, payload) = walk.payload(header)?;
             for record in records(lsn, payload) {
                 out.records += 1;
-                if let Err(e) = record.and_then(|r| Domains::decode(r.payload)) {
+                let applied = record.and_then(|record| stock.apply(&record));
+                if let Err(e) = applied {
                     report.damaged(
                         out.file.clone(),
                         lsn,
