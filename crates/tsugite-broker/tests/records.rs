@@ -13,8 +13,8 @@ use tsugite_broker::settings::{
     ThroughputLimit,
 };
 use tsugite_broker::{
-    Broker, Delivery, Lease, Message, Moved, Move, MoveFailure, MoveStatus, QueueId, QueueKey, Record, Settings,
-    TaskChange, TopicKey,
+    Broker, Delivery, Lease, Message, Move, MoveFailure, MoveStatus, Moved, QueueId, QueueKey, Record,
+    Settings, TaskChange, TopicKey,
 };
 
 fn scope() -> impl Strategy<Value = Scope> {

@@ -97,8 +97,7 @@ impl fmt::Display for OpenError {
             OpenError::Corrupt(corruption) => write!(
                 f,
                 "{corruption}. Acknowledged data would be lost, so the store does not open and nothing was changed. \
-                 Run `tsugite verify {0}` for the whole report; restore the directory from a backup, or run `tsugite repair {0}`, \
-                 which goes on without what is damaged and says what that was",
+                 Run `tsugite verify {}` for the whole report; restore the directory from a backup, or move it away to start empty",
                 corruption.location
             ),
         }

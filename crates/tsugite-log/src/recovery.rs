@@ -246,7 +246,7 @@ fn check_present(
     unusable: Option<String>,
 ) -> Result<usize, OpenError> {
     let is_there = |base: u64| listing.segments.binary_search(&base).is_ok();
-    for (base, end) in needs.kept.iter().filter(|(base, _)| !is_there(*base)) {
+    if let Some((base, end)) = needs.kept.iter().find(|(base, _)| !is_there(*base)) {
         let what = format!("the file is missing; it held positions {base:#x} to {end:#x}");
         let follows = format!("{} refers to messages in it", checkpoint_name(needs.lsn));
         return Err(corrupt(disk, segment_name(*base), *base, 0, what, follows));

@@ -39,7 +39,9 @@ impl Segment {
 
 /// The segments in use, by base, with the position at which each ends; the newest has none yet.
 #[derive(Default)]
-pub(crate) struct Segments(RwLock<BTreeMap<u64, (Arc<Segment>, Option<u64>)>>);
+pub(crate) struct Segments(RwLock<Map>);
+
+type Map = BTreeMap<u64, (Arc<Segment>, Option<u64>)>;
 
 /// A segment to which nothing is added any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,11 +115,11 @@ impl Segments {
         self.write().remove(&base);
     }
 
-    fn read(&self) -> std::sync::RwLockReadGuard<'_, BTreeMap<u64, (Arc<Segment>, Option<u64>)>> {
+    fn read(&self) -> std::sync::RwLockReadGuard<'_, Map> {
         self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self) -> std::sync::RwLockWriteGuard<'_, BTreeMap<u64, (Arc<Segment>, Option<u64>)>> {
+    fn write(&self) -> std::sync::RwLockWriteGuard<'_, Map> {
         self.0.write().unwrap_or_else(PoisonError::into_inner)
     }
 }

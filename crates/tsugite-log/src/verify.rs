@@ -510,6 +510,64 @@ mod tests {
     }
 
     #[test]
+    fn a_damaged_message_is_named_with_its_queue() {
+        use tsugite_broker::{CreateQueue, QueueKey, SendEntry, SendMessages};
+        let clock = Arc::<Still>::default();
+        let options = Options {
+            sizes: SIZES,
+            ..Options::new(world(&clock, 1), Settings::default())
+        };
+        let disk = SimDisk::new(1, Image::new());
+        let mut opened = Log::<Domains>::open(&options, Arc::new(disk.clone())).unwrap();
+        let key = QueueKey::new(tsugite_base::names::Scope::default(), "orders");
+        let create = CreateQueue {
+            queue: key.clone(),
+            attributes: Vec::new(),
+            tags: Vec::new(),
+        };
+        let mut decide = Some(|d: &Domains, now| d.broker.create_queue(create, now));
+        opened.log.attempt(&mut decide).unwrap().unwrap();
+        for n in 0..3u8 {
+            let send = SendMessages {
+                queue: key.clone(),
+                sender: "somebody".into(),
+                entries: vec![SendEntry {
+                    id: tsugite_base::Uuid([n; 16]),
+                    body: format!("parcel {n}"),
+                    ..SendEntry::default()
+                }],
+            };
+            let mut decide = Some(|d: &Domains, now| d.broker.send(send, now));
+            opened.log.attempt(&mut decide).unwrap().unwrap();
+            while opened.committer.step().unwrap() {}
+        }
+        let places = opened
+            .log
+            .peek(|d, _| d.broker.stored().map(|stowed| stowed.payload).collect::<Vec<_>>());
+        let report = verified(disk.image());
+        assert!(report.is_sound() && report.messages == 3, "{report}");
+        // Every bit of a payload that a checkpoint covers, where no replay would come by.
+        clock.advance(std::time::Duration::from_secs(61));
+        opened.keeper.step().unwrap();
+        opened.committer.step().unwrap();
+        opened.keeper.step().unwrap();
+        let sound = disk.image();
+        for bit in 0..places[1].len * 8 {
+            let mut image = sound.clone();
+            let file = image.get_mut("log-0000000000000000").unwrap();
+            file[64 + places[1].lsn as usize + bit as usize / 8] ^= 1 << (bit % 8);
+            let report = verified(image);
+            let of_message = report.damage.last().unwrap();
+            assert_eq!(of_message.lsn, places[1].lsn, "bit {bit}: {report}");
+            assert!(
+                of_message.follows.contains("message number 1 of ")
+                    && of_message.follows.ends_with(":orders"),
+                "{of_message}"
+            );
+        }
+    }
+
+    #[test]
     fn a_store_in_use_is_left_alone() {
         let disk = SimDisk::new(1, image(false));
         let guard = disk.lock().unwrap();

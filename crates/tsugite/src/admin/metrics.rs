@@ -348,6 +348,21 @@ fn queues<S: Store>(page: &mut Page, admin: &Admin<S>) {
     }
 }
 
+/// How long everything stood still for the sake of checkpoints.
+fn pauses(page: &mut Page, log: &LogMetrics) {
+    let name = "tsugite_log_checkpoint_pause_seconds";
+    page.family(
+        name,
+        "summary",
+        "Pauses of the store while its state is encoded for a checkpoint.",
+    );
+    page.sample(&format!("{name}_sum"), &[], seconds(log.pause_micros));
+    page.sample(&format!("{name}_count"), &[], log.pauses as f64);
+    let name = "tsugite_log_longest_checkpoint_pause_seconds";
+    page.family(name, "gauge", "The longest of these pauses since the start.");
+    page.sample(name, &[], seconds(log.longest_pause_micros));
+}
+
 fn store(page: &mut Page, log: &LogMetrics) {
     for (name, help, value) in [
         ("tsugite_log_records_total", "Records appended.", log.records),
@@ -405,17 +420,7 @@ fn store(page: &mut Page, log: &LogMetrics) {
     ] {
         page.single(name, "gauge", help, value);
     }
-    let name = "tsugite_log_checkpoint_pause_seconds";
-    page.family(
-        name,
-        "summary",
-        "Pauses of the store while its state is encoded for a checkpoint.",
-    );
-    page.sample(&format!("{name}_sum"), &[], seconds(log.pause_micros));
-    page.sample(&format!("{name}_count"), &[], log.pauses as f64);
-    let name = "tsugite_log_longest_checkpoint_pause_seconds";
-    page.family(name, "gauge", "The longest of these pauses since the start.");
-    page.sample(name, &[], seconds(log.longest_pause_micros));
+    pauses(page, log);
     let name = "tsugite_log_sync_duration_seconds";
     page.family(name, "histogram", "Syncs of the log.");
     let bounds = cumulated(&SYNC_BUCKETS_MICROS, &log.sync_buckets);
