@@ -176,27 +176,6 @@ impl Record {
         get.end(WHAT)?;
         Ok(Record { at, change })
     }
-
-    /// Whether the record carries stored bytes again, so that their old place can be given back.
-    pub const fn relocates(&self) -> bool {
-        matches!(self.change, Change::Relocate { .. })
-    }
-
-    /// Whether the record makes the store grow; a full disk refuses those, and takes deletes and leases still.
-    pub fn grows(&self) -> bool {
-        !matches!(
-            self.change,
-            Change::DeleteQueue { .. }
-                | Change::PurgeQueue { .. }
-                | Change::Receive { .. }
-                | Change::Delete { .. }
-                | Change::ChangeVisibility { .. }
-                | Change::DeleteTopic { .. }
-                | Change::Unsubscribe { .. }
-                | Change::MoveTask(TaskChange::End { .. })
-                | Change::Reset
-        )
-    }
 }
 
 impl Change {

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use crate::broker::Broker;
 use crate::payload::Delivery;
+use crate::record::{Change, Record};
 use crate::stored::Stored;
+use crate::tasks::TaskChange;
 
 /// The log is counted in regions of 1 MiB.
 pub(crate) const REGION_BITS: u32 = 20;
@@ -51,6 +53,29 @@ fn each(stored: &Stored, mut count: impl FnMut(u64, u64)) {
     range(stored.lsn, stored.len.into());
     if stored.delivery != 0 {
         range(stored.lsn - u64::from(stored.delivery), Delivery::LEN as u64);
+    }
+}
+
+impl Record {
+    /// Whether the record carries stored bytes again, so that their old place can be given back.
+    pub const fn relocates(&self) -> bool {
+        matches!(self.change, Change::Relocate { .. })
+    }
+
+    /// Whether the record makes the store grow; a full disk refuses those, and takes deletes and leases still.
+    pub fn grows(&self) -> bool {
+        !matches!(
+            self.change,
+            Change::DeleteQueue { .. }
+                | Change::PurgeQueue { .. }
+                | Change::Receive { .. }
+                | Change::Delete { .. }
+                | Change::ChangeVisibility { .. }
+                | Change::DeleteTopic { .. }
+                | Change::Unsubscribe { .. }
+                | Change::MoveTask(TaskChange::End { .. })
+                | Change::Reset
+        )
     }
 }
 
