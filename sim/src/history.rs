@@ -1,7 +1,6 @@
 //! One history: several lives of a store on one disk, each ended by a crash.
 
 use std::collections::VecDeque;
-use std::fmt;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +16,7 @@ use crate::machine::{Journal, Machine};
 use crate::notebook::Notebook;
 use crate::repeats::Repeats;
 use crate::scene::{self, Hand, QUEUES, SIZES};
+use crate::violation::Violation;
 
 /// A mistake to be found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,29 +63,6 @@ pub struct Outcome {
     /// Hash of everything done to the disk and of what it holds at the end.
     pub digest: u64,
 }
-
-/// A promise that was broken.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Violation {
-    /// The history.
-    pub seed: u64,
-    /// In its how manieth life.
-    pub life: u64,
-    /// What is wrong.
-    pub what: String,
-}
-
-impl fmt::Display for Violation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Violation { seed, life, what } = self;
-        write!(
-            f,
-            "seed {seed}, life {life}: {what}; replay with TSUGITE_SIM_SEED={seed}"
-        )
-    }
-}
-
-impl std::error::Error for Violation {}
 
 /// A reply that waits for the disk.
 pub(crate) enum Reply {

@@ -23,5 +23,7 @@ mod machine;
 mod notebook;
 mod repeats;
 mod scene;
+mod violation;
 
-pub use history::{Bug, Outcome, Violation, run};
+pub use history::{Bug, Outcome, run};
+pub use violation::Violation;
