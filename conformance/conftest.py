@@ -4,7 +4,10 @@ import uuid
 
 import pytest
 
+import model_check
 from process import Tsugite
+
+model_check.watch()
 
 
 @pytest.fixture
@@ -29,6 +32,15 @@ def start_tsugite():
 def tsugite():
     """One Tsugite for all tests of a file: use names of your own for queues and services."""
     one = Tsugite()
+    one.start()
+    yield one
+    _stop_all([one])
+
+
+@pytest.fixture(scope="module")
+def clocked():
+    """As `tsugite`, with a virtual clock: `clocked.advance(seconds)` lets time pass."""
+    one = Tsugite("--virtual-clock")
     one.start()
     yield one
     _stop_all([one])

@@ -1,16 +1,25 @@
 """Holds every SQS answer against the SDK's own service model, in whichever protocol the SDK speaks.
 
-`watch(client)` looks at each answer as it comes over the wire, before the SDK drops what it does not know: members
-unknown to the model, values of the wrong type, required members that are missing, headers, and errors whose name, code
-and status do not belong together.
+`watch()`, called once by `conftest.py`, looks at each answer to any client of a test as it comes over the wire, before
+the SDK drops what it does not know: members unknown to the model, values of the wrong type, required members that are
+missing, headers, and errors whose name, code and status do not belong together.
 """
 
 import json
 import uuid
 import xml.etree.ElementTree
 
+import boto3
+
 NAMESPACE = "http://queue.amazonaws.com/doc/2012-11-05/"
 PREFIX = "AWS.SimpleQueueService."
+# Of signatures: JSON shape, (code of the Query protocol, status).
+OF_SIGNATURES = {
+    "IncompleteSignatureException": ("IncompleteSignature", 400),
+    "InvalidSignatureException": ("SignatureDoesNotMatch", 403),
+    "MissingAuthenticationTokenException": ("MissingAuthenticationToken", 403),
+    "UnrecognizedClientException": ("InvalidClientTokenId", 403),
+}
 # JSON shape: (code of the Query protocol, status).
 ERRORS = {
     "AccessDeniedException": ("AccessDenied", 403),
@@ -30,18 +39,15 @@ ERRORS = {
     "SerializationException": ("SerializationException", 400),
 } | {name: (PREFIX + name, 400) for name in (
     "BatchEntryIdsNotDistinct", "BatchRequestTooLong", "EmptyBatchRequest", "InvalidBatchEntryId",
-    "TooManyEntriesInBatchRequest", "UnsupportedOperation")}
-# Of signatures; they have one name in both protocols.
-OF_SIGNATURES = {"IncompleteSignature", "InvalidClientTokenId", "InvalidSecurity", "MissingAuthenticationToken",
-                 "RequestExpired", "SignatureDoesNotMatch"}
+    "TooManyEntriesInBatchRequest", "UnsupportedOperation")} | OF_SIGNATURES
 # Required by the model, and left out by AWS when empty: Java's `hasFailed()` is true for an empty list.
 NOT_ALWAYS = {"Successful", "Failed"}
 
 
-def watch(client):
-    """From now on an answer that the model does not allow fails the call. Returns the client."""
-    client.meta.events.register("after-call.sqs", _check)
-    return client
+def watch():
+    """From now on an answer that the model does not allow fails the call, whoever made the client."""
+    boto3.setup_default_session()
+    boto3.DEFAULT_SESSION.events.register("after-call.sqs", _check)
 
 
 def _check(http_response, model, **_):
@@ -68,8 +74,8 @@ def _json_error(answer, status, headers):
     namespace, shape = answer["__type"].split("#")
     _same("com.amazonaws.sqs", namespace, answer)
     assert isinstance(answer["message"], str) and answer["message"], answer
-    assert shape in ERRORS or shape in OF_SIGNATURES, f"{shape} is no error of SQS: {answer}"
-    code, expected = ERRORS.get(shape, (shape, status))
+    assert shape in ERRORS, f"{shape} is no error of SQS: {answer}"
+    code, expected = ERRORS[shape]
     _same(expected, status, answer)
     _same(f"{code};Sender", headers["x-amzn-query-error"], answer)
 
@@ -111,8 +117,8 @@ def _query(root, model, status, headers):
         _same(["Type", "Code", "Message", "Detail"], list(error), "error")
         _same("Sender", error["Type"], error)
         statuses = {code: expected for code, expected in ERRORS.values()} | {"MalformedInput": 400, "InvalidAction": 400}
-        assert error["Code"] in statuses or error["Code"] in OF_SIGNATURES, error
-        _same(statuses.get(error["Code"], status), status, error)
+        assert error["Code"] in statuses, error
+        _same(statuses[error["Code"]], status, error)
         request_id = parts["RequestId"].text
     else:
         _same(f"{tag}{model.name}Response", root.tag, model.name)

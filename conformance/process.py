@@ -103,6 +103,16 @@ class Tsugite:
         self.child.wait()
         self.ready_file.unlink(missing_ok=True)
 
+    def restart(self, *, crash=False):
+        """Ends the process, cleanly or with `kill -9`, and starts it again on the same data."""
+        if crash:
+            self.kill()
+        else:
+            code = self.stop()
+            assert code == 0, f"exit code {code}:\n{self.log()}"
+            self.ready_file.unlink(missing_ok=True)
+        self.start()
+
     def remove(self):
         shutil.rmtree(self.home, ignore_errors=True)
 
@@ -118,13 +128,11 @@ class Tsugite:
         return f"http://{self.addresses[role]}{path}"
 
     def client(self, service, **config):
-        """An unmodified boto3 client against this instance; what it is told of SQS is held against its service model."""
+        """An unmodified boto3 client against this instance."""
         import boto3
         from botocore.config import Config
 
-        import model_check
-
-        client = boto3.client(
+        return boto3.client(
             service,
             endpoint_url=self.url("aws"),
             region_name="us-east-1",
@@ -132,7 +140,6 @@ class Tsugite:
             aws_secret_access_key="test",
             config=Config(**({"retries": {"max_attempts": 1}, "inject_host_prefix": False} | config)),
         )
-        return model_check.watch(client) if service == "sqs" else client
 
     def aws_env(self):
         """Environment in which the AWS CLI and SDKs talk to this instance."""
@@ -154,6 +161,11 @@ class Tsugite:
             return status, json.loads(raw)
         except ValueError:
             return status, raw
+
+    def advance(self, seconds):
+        """Lets time pass on the virtual clock (`--virtual-clock`); what falls due has happened on return."""
+        status, answer = self.admin("POST", "/v1/clock/advance", {"seconds": seconds})
+        assert status == 200, answer
 
     def register(self, service, instance, port, namespace="internal", address="127.0.0.1", **more):
         """Registers (or renews) an instance as a program that registers itself does."""

@@ -39,12 +39,6 @@ class TestQueues:
         refused(code, sqs.create_queue, QueueName=f"q-{uuid.uuid4()}", Attributes=attributes,
                 naming=next(iter(attributes)))
 
-    def test_fifo_is_refused_by_name(self, sqs):
-        answer = pytest.raises(botocore.exceptions.ClientError, sqs.create_queue,
-                               QueueName=f"q-{uuid.uuid4()}.fifo", Attributes={"FifoQueue": "true"})
-        assert answer.value.response["Error"]["Code"] in ("InvalidAttributeValue", "InvalidParameterValue")
-        assert "FifoQueue" in str(answer.value) or "FIFO" in str(answer.value)
-
     def test_get_url_and_unknown_queue(self, sqs, queue):
         assert sqs.get_queue_url(QueueName=queue.rsplit("/", 1)[1])["QueueUrl"] == queue
         answer = refused("AWS.SimpleQueueService.NonExistentQueue", sqs.get_queue_url,
@@ -487,23 +481,12 @@ class TestProtocol:
         assert answer["__type"].endswith("#MissingRequiredParameterException")
         assert naming in answer["message"]
 
-    def test_unknown_and_unsupported_actions(self, tsugite, sqs, queue):
+    def test_unknown_actions(self, tsugite):
         for target in ("AmazonSQS.Nonsense", "Nonsense", "DynamoDB_20120810.ListTables"):
             status, _, body = aws_raw.post(tsugite, b"{}", target)
             assert status == 404
             assert json.loads(body)["__type"].endswith("#UnknownOperationException"), body
             assert target.split(".")[-1] in json.loads(body)["message"]
-        for call, parameters in [
-            (sqs.list_queue_tags, {}), (sqs.tag_queue, {"Tags": {"a": "b"}}),
-            (sqs.untag_queue, {"TagKeys": ["a"]}), (sqs.list_dead_letter_source_queues, {}),
-            (sqs.add_permission, {"Label": "l", "AWSAccountIds": ["1"], "Actions": ["*"]}),
-            (sqs.remove_permission, {"Label": "l"}),
-        ]:
-            refused("AWS.SimpleQueueService.UnsupportedOperation", call, QueueUrl=queue,
-                    naming="not supported yet", **parameters)
-        refused("AWS.SimpleQueueService.UnsupportedOperation", sqs.start_message_move_task, SourceArn="a")
-        refused("AWS.SimpleQueueService.UnsupportedOperation", sqs.list_message_move_tasks, SourceArn="a")
-        refused("AWS.SimpleQueueService.UnsupportedOperation", sqs.cancel_message_move_task, TaskHandle="a")
 
     def test_no_action_explains_the_port(self, tsugite):
         status, _, body = aws_raw.post(tsugite, b"", method="GET", headers={"Content-Type": "text/plain"})
