@@ -91,11 +91,12 @@ pub(crate) fn conformance(runner: &mut Runner, arguments: &[&str]) {
     }
 }
 
+/// The program, and the checker that judges what clients of it have seen.
 fn release_binary(runner: &mut Runner) -> bool {
-    runner.run(
-        "cargo build --release",
-        Command::new(cargo()).args(["build", "--locked", "--release"]),
-    )
+    let mut build = Command::new(cargo());
+    build.args(["build", "--locked", "--release"]);
+    build.args(["--package", "tsugite", "--package", "tsugite-checker"]);
+    runner.run("cargo build --release", &mut build)
 }
 
 fn pytest(runner: &mut Runner, arguments: &[&str]) {
