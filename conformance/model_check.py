@@ -37,6 +37,7 @@ ERRORS = {
     "RequestThrottled": ("RequestThrottled", 403),
     "ResourceNotFoundException": ("ResourceNotFoundException", 404),
     "SerializationException": ("SerializationException", 400),
+    "ServiceUnavailable": ("ServiceUnavailable", 503),
 } | {name: (PREFIX + name, 400) for name in (
     "BatchEntryIdsNotDistinct", "BatchRequestTooLong", "EmptyBatchRequest", "InvalidBatchEntryId",
     "TooManyEntriesInBatchRequest", "UnsupportedOperation")} | OF_SIGNATURES
@@ -77,7 +78,11 @@ def _json_error(answer, status, headers):
     assert shape in ERRORS, f"{shape} is no error of SQS: {answer}"
     code, expected = ERRORS[shape]
     _same(expected, status, answer)
-    _same(f"{code};Sender", headers["x-amzn-query-error"], answer)
+    _same(f"{code};{_whose_fault(status)}", headers["x-amzn-query-error"], answer)
+
+
+def _whose_fault(status):
+    return "Receiver" if status >= 500 else "Sender"
 
 
 def _json(shape, value, where):
@@ -115,7 +120,7 @@ def _query(root, model, status, headers):
         _same(["Error", "RequestId"], list(parts), "error")
         error = {child.tag.removeprefix(tag): child.text for child in parts["Error"]}
         _same(["Type", "Code", "Message", "Detail"], list(error), "error")
-        _same("Sender", error["Type"], error)
+        _same(_whose_fault(status), error["Type"], error)
         statuses = {code: expected for code, expected in ERRORS.values()} | {"MalformedInput": 400, "InvalidAction": 400}
         assert error["Code"] in statuses, error
         _same(statuses[error["Code"]], status, error)
