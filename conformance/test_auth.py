@@ -149,8 +149,8 @@ def test_unsigned_json(either):
 class At(SigV4Auth):
     """Signs as if it were another time."""
 
-    def __init__(self, offset, *args):
-        super().__init__(*args)
+    def __init__(self, offset, *args, **more):
+        super().__init__(*args, **more)
         self.offset = offset
 
     def add_auth(self, request):
