@@ -10,6 +10,8 @@ use crate::runner::Runner;
 type Need = (&'static str, &'static str);
 
 const TEST_PROGRAMS: &[Need] = &[("dig", "dnsutils"), ("curl", "curl"), ("python3", "python3")];
+/// Version 2 of the AWS CLI, as Debian has it; the virtual environment brings version 1 under the same name.
+const CLI: &str = "/usr/bin/aws";
 const BENCH_PROGRAMS: &[Need] = &[
     ("nginx", "nginx-light"),
     ("haproxy", "haproxy"),
@@ -34,7 +36,8 @@ pub(crate) fn everything(runner: &mut Runner) {
 
 /// The Debian packages and the Python clients.
 pub(crate) fn python(runner: &mut Runner) {
-    debian(runner, TEST_PROGRAMS, &[]);
+    let cli = is_installed("apt-get") && !Path::new(CLI).exists();
+    debian(runner, TEST_PROGRAMS, if cli { &["awscli"] } else { &[] });
     python_packages(runner, &venv(), "conformance/requirements.txt");
     python_packages(runner, &query_venv(), "conformance/requirements-query.txt");
 }

@@ -1,0 +1,96 @@
+"""SDKs of other languages, where their toolchains are on the machine: the same story in Go and Java, and AWS CLI v2."""
+
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import uuid
+
+import pytest
+
+from process import ROOT
+
+HERE = pathlib.Path(__file__).resolve().parent
+CACHE = ROOT / ".cache"
+# Downloads and builds; a second run takes neither.
+PATIENCE = 400
+
+
+def tool(name, *arguments):
+    """Path of a program that answers; the test is skipped, and says so, where there is none."""
+    found = shutil.which(name)
+    if not found or subprocess.run([found, *arguments], capture_output=True, check=False).returncode != 0:
+        pytest.skip(f"no {name} on this machine: its SDK is not tried")
+    return found
+
+
+def run(command, env, folder=HERE):
+    done = subprocess.run(command, env=env, cwd=folder, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
+    return done.stdout
+
+
+def test_go(tsugite):
+    go = tool("go", "version")
+    story = CACHE / "go-story"
+    run([go, "build", "-o", str(story), "."], os.environ | {"GOFLAGS": "-mod=readonly"}, HERE / "go")
+    assert run([str(story)], tsugite.aws_env()).strip() == "ok"
+
+
+def test_java(tsugite):
+    tool("java", "-version")
+    maven = tool("mvn", "-v")
+    told = run([maven, "-q", "-B", "-ntp", "compile", "exec:java", f"-DbuildFolder={CACHE / 'java-story'}"],
+               tsugite.aws_env(), HERE / "java")
+    assert "ok" in told, told  # Maven puts colours around it.
+
+
+class TestCommandLineVersion2:
+    """Debian's AWS CLI v2, beside the v1 of PyPI that test_cli.py uses."""
+
+    @pytest.fixture
+    def aws(self, tsugite):
+        cli = pathlib.Path("/usr/bin/aws")
+        version = subprocess.run([cli, "--version"], capture_output=True, text=True, check=False) if cli.exists() else None
+        if not version or "aws-cli/2." not in version.stdout:
+            pytest.skip("no AWS CLI v2 (Debian: awscli) on this machine: it is not tried")
+        # Not the virtual environment's Python: it has the libraries of v1.
+        env = {name: value for name, value in tsugite.aws_env().items() if name not in ("VIRTUAL_ENV", "PYTHONPATH")}
+        env["PATH"] = "/usr/bin:/bin"
+
+        def call(*arguments, fails=None):
+            done = subprocess.run([cli, "--endpoint-url", tsugite.url("aws"), "--output", "json", "sqs", *arguments],
+                                  env=env, capture_output=True, text=True, timeout=60, check=False)
+            if fails:
+                assert done.returncode != 0 and fails in done.stderr, (done.stdout, done.stderr)
+                return None
+            assert done.returncode == 0, done.stderr
+            return json.loads(done.stdout) if done.stdout.strip() else None
+
+        return call
+
+    def test_standard(self, aws):
+        url = aws("create-queue", "--queue-name", f"q-{uuid.uuid4()}")["QueueUrl"]
+        attributes = json.dumps({"city": {"DataType": "String", "StringValue": "京都"}})
+        sent = aws("send-message", "--queue-url", url, "--message-body", "ünï", "--message-attributes", attributes)
+        got = aws("receive-message", "--queue-url", url, "--attribute-names", "All", "--message-attribute-names", "All",
+                  "--wait-time-seconds", "1")["Messages"][0]
+        assert (got["MessageId"], got["Body"]) == (sent["MessageId"], "ünï")
+        assert got["MessageAttributes"]["city"]["StringValue"] == "京都"
+        assert got["MD5OfMessageAttributes"] == sent["MD5OfMessageAttributes"]
+        aws("delete-message", "--queue-url", url, "--receipt-handle", got["ReceiptHandle"])
+        assert aws("receive-message", "--queue-url", url) is None
+        aws("delete-queue", "--queue-url", url)
+        aws("get-queue-attributes", "--queue-url", url, fails="NonExistentQueue")
+
+    def test_fifo(self, aws):
+        url = aws("create-queue", "--queue-name", f"q-{uuid.uuid4()}.fifo", "--attributes",
+                  "FifoQueue=true,ContentBasedDeduplication=true")["QueueUrl"]
+        send = lambda body: aws("send-message", "--queue-url", url, "--message-body", body, "--message-group-id", "g")
+        first, again = send("one"), send("one")
+        assert first["SequenceNumber"] == again["SequenceNumber"]
+        aws("send-message", "--queue-url", url, "--message-body", "x", fails="MissingParameter")
+        send("two")
+        got = aws("receive-message", "--queue-url", url, "--max-number-of-messages", "10")["Messages"]
+        assert [message["Body"] for message in got] == ["one", "two"]
