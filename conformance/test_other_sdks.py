@@ -46,18 +46,21 @@ def test_java(tsugite):
     assert "ok" in told, told  # Maven puts colours around it.
 
 
-class TestCommandLineVersion2:
-    """Debian's AWS CLI v2, beside the v1 of PyPI that test_cli.py uses."""
+@pytest.mark.parametrize("aws", [1, 2], ids=["v1", "v2"], indirect=True)
+class TestCommandLine:
+    """The AWS CLI: version 1 is that of PyPI, version 2 Debian's."""
 
     @pytest.fixture
-    def aws(self, tsugite):
-        cli = pathlib.Path("/usr/bin/aws")
-        version = subprocess.run([cli, "--version"], capture_output=True, text=True, check=False) if cli.exists() else None
-        if not version or "aws-cli/2." not in version.stdout:
-            pytest.skip("no AWS CLI v2 (Debian: awscli) on this machine: it is not tried")
-        # Not the virtual environment's Python: it has the libraries of v1.
-        env = {name: value for name, value in tsugite.aws_env().items() if name not in ("VIRTUAL_ENV", "PYTHONPATH")}
-        env["PATH"] = "/usr/bin:/bin"
+    def aws(self, tsugite, request):
+        env = tsugite.aws_env()
+        cli = shutil.which("aws")
+        if request.param == 2:
+            # Debian's runs on Debian's Python: the virtual environment has the libraries of version 1.
+            cli, env["PATH"] = "/usr/bin/aws", "/usr/bin:/bin"
+        version = subprocess.run([cli, "--version"], env=env, capture_output=True, text=True,
+                                 check=False).stdout if os.path.exists(cli) else ""
+        if f"aws-cli/{request.param}." not in version:
+            pytest.skip(f"no AWS CLI v{request.param} on this machine (v2 is Debian's awscli): it is not tried")
 
         def call(*arguments, fails=None):
             done = subprocess.run([cli, "--endpoint-url", tsugite.url("aws"), "--output", "json", "sqs", *arguments],

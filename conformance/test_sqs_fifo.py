@@ -622,3 +622,26 @@ def test_all_of_it_outlives_the_process(start_tsugite, crash):
     assert got(sqs, url) == ["c-1"], "leases of FIFO queues and what they block are durable"
     delete(sqs, url, *held.values())
     assert got(sqs, url) == ["a-3"]
+
+
+def test_at_the_cap_of_messages_in_flight(start_tsugite):
+    """A FIFO queue then gives nothing, and no error; a standard queue refuses short polls."""
+    sqs = start_tsugite(config="aws: {in_flight_limit: 3}\n").client("sqs")
+    url = create(sqs)
+    send_all(sqs, url, "a-1", "b-1", "c-1", "d-1")
+    held = take(sqs, url, 2) | take(sqs, url, 2)
+    assert len(held) == 3
+    assert got(sqs, url) == [] and got(sqs, url, WaitTimeSeconds=1) == []
+    assert counters(sqs, url) == (1, 3, 0)
+    delete(sqs, url, held["a-1"])
+    assert got(sqs, url) == ["d-1"]
+
+    plain = sqs.create_queue(QueueName="plain")["QueueUrl"]
+    for n in range(4):
+        sqs.send_message(QueueUrl=plain, MessageBody=f"{n}")
+    messages = receive(sqs, plain)["Messages"]
+    assert len(messages) == 3
+    refused("OverLimit", sqs.receive_message, status=403, QueueUrl=plain, naming="3")
+    assert got(sqs, plain, WaitTimeSeconds=1) == [], "a long poll waits"
+    hide(sqs, plain, messages[0]["ReceiptHandle"], 0)
+    assert len(got(sqs, plain)) == 1

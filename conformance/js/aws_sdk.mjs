@@ -7,8 +7,9 @@ import path from "node:path";
 const modules = process.env.TSUGITE_NODE_MODULES ?? path.join(import.meta.dirname, "node_modules");
 const require = createRequire(path.join(modules, "x.js"));
 const {
-  SQSClient, CreateQueueCommand, DeleteMessageBatchCommand, DeleteQueueCommand, GetQueueAttributesCommand,
-  GetQueueUrlCommand, ReceiveMessageCommand, SendMessageBatchCommand, SendMessageCommand,
+  SQSClient, ChangeMessageVisibilityBatchCommand, CreateQueueCommand, DeleteMessageBatchCommand, DeleteMessageCommand,
+  DeleteQueueCommand, GetQueueAttributesCommand, GetQueueUrlCommand, PurgeQueueCommand, ReceiveMessageCommand,
+  SendMessageBatchCommand, SendMessageCommand,
 } = require("@aws-sdk/client-sqs");
 const { SNSClient, CreateTopicCommand, DeleteTopicCommand, PublishCommand, SubscribeCommand } =
   require("@aws-sdk/client-sns");
@@ -21,6 +22,9 @@ const config = {
 };
 const sqs = new SQSClient(config);
 const sns = new SNSClient(config);
+
+const bodies = ({ Messages }) => (Messages ?? []).map((message) => message.Body);
+const fails = (command, error) => assert.rejects(sqs.send(command), { name: error });
 
 const name = `js-${process.pid}`;
 const { QueueUrl } = await sqs.send(new CreateQueueCommand({ QueueName: name }));
@@ -52,6 +56,61 @@ await sqs.send(new DeleteMessageBatchCommand({
   Entries: received.Messages.map((message, n) => ({ Id: String(n), ReceiptHandle: message.ReceiptHandle })),
 }));
 assert.equal((await sqs.send(new ReceiveMessageCommand({ QueueUrl }))).Messages, undefined);
+
+// A long poll wakes at a send, and one can be given up.
+const poll = sqs.send(new ReceiveMessageCommand({ QueueUrl, WaitTimeSeconds: 20 }));
+const begin = Date.now();
+setTimeout(() => sqs.send(new SendMessageCommand({ QueueUrl, MessageBody: "wake" })), 200);
+const [woken] = (await poll).Messages;
+assert.equal(woken.Body, "wake");
+assert.ok(Date.now() - begin < 5000);
+await sqs.send(new DeleteMessageCommand({ QueueUrl, ReceiptHandle: woken.ReceiptHandle }));
+const given = new AbortController();
+const waiting = sqs.send(new ReceiveMessageCommand({ QueueUrl, WaitTimeSeconds: 20 }), { abortSignal: given.signal });
+setTimeout(() => given.abort(), 200);
+await assert.rejects(waiting, { name: "AbortError" });
+await new Promise((resolve) => setTimeout(resolve, 100));
+await sqs.send(new SendMessageCommand({ QueueUrl, MessageBody: "not for who has gone" }));
+const next = await sqs.send(new ReceiveMessageCommand({ QueueUrl, WaitTimeSeconds: 2 }));
+assert.deepEqual(bodies(next), ["not for who has gone"]);
+await sqs.send(new DeleteMessageCommand({ QueueUrl, ReceiptHandle: next.Messages[0].ReceiptHandle }));
+
+// A FIFO queue: batches in order, repeats, groups, attempts.
+{
+  const { QueueUrl } = await sqs.send(new CreateQueueCommand({
+    QueueName: `${name}.fifo`, Attributes: { FifoQueue: "true", DeduplicationScope: "messageGroup" },
+  }));
+  const Entries = ["a-1", "b-1", "a-2"].map((body) => ({
+    Id: body, MessageBody: body, MessageGroupId: body[0], MessageDeduplicationId: body.slice(2),
+  }));
+  const { Successful } = await sqs.send(new SendMessageBatchCommand({ QueueUrl, Entries }));
+  assert.deepEqual(Successful.map((entry) => entry.Id), ["a-1", "b-1", "a-2"]);
+  const numbers = Successful.map((entry) => BigInt(entry.SequenceNumber));
+  assert.ok(numbers[0] < numbers[1] && numbers[1] < numbers[2]);
+  const again = await sqs.send(new SendMessageCommand({
+    QueueUrl, MessageBody: "repeat", MessageGroupId: "a", MessageDeduplicationId: "1",
+  }));
+  assert.equal(again.MessageId, Successful[0].MessageId);
+  const attempt = { QueueUrl, ReceiveRequestAttemptId: "once", MessageSystemAttributeNames: ["All"] };
+  const first = await sqs.send(new ReceiveMessageCommand(attempt));
+  const same = await sqs.send(new ReceiveMessageCommand(attempt));
+  assert.equal(first.Messages[0].Attributes.MessageGroupId, "a");
+  assert.equal(same.Messages[0].ReceiptHandle, first.Messages[0].ReceiptHandle);
+  assert.deepEqual(bodies(await sqs.send(new ReceiveMessageCommand({ QueueUrl, MaxNumberOfMessages: 10 }))), ["b-1"]);
+  await sqs.send(new ChangeMessageVisibilityBatchCommand({
+    QueueUrl, Entries: [{ Id: "x", ReceiptHandle: first.Messages[0].ReceiptHandle, VisibilityTimeout: 0 }],
+  }));
+  const rest = await sqs.send(new ReceiveMessageCommand({ QueueUrl, MaxNumberOfMessages: 10 }));
+  assert.deepEqual(bodies(rest), ["a-1", "a-2"]);
+  await fails(new SendMessageCommand({ QueueUrl, MessageBody: "x" }), "MissingParameter");
+  await sqs.send(new PurgeQueueCommand({ QueueUrl }));
+  await fails(new PurgeQueueCommand({ QueueUrl }), "PurgeQueueInProgress");
+}
+
+// Errors have the names of the SDK's classes.
+await fails(new DeleteMessageCommand({ QueueUrl, ReceiptHandle: "junk" }), "ReceiptHandleIsInvalid");
+await fails(new SendMessageBatchCommand({ QueueUrl, Entries: [] }), "EmptyBatchRequest");
+await fails(new CreateQueueCommand({ QueueName: name, Attributes: { DelaySeconds: "7" } }), "QueueNameExists");
 
 const { TopicArn } = await sns.send(new CreateTopicCommand({ Name: name }));
 const Endpoint = `arn:aws:sqs:us-east-1:000000000000:${name}`;

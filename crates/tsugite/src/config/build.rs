@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_saphyr::Spanned;
 use tracing::level_filters::LevelFilter;
+use tsugite_base::limits;
 use tsugite_base::names::{DEFAULT_ACCOUNT, DEFAULT_REGION, Scope};
 
 use super::error::{ConfigError, Place, nearest};
@@ -16,6 +17,8 @@ use super::{
     Admin, Auth, Aws, Config, Dns, Listen, Log, LogFormat, Overrides, Secret, circuit, declared, text,
 };
 
+/// More than that in flight is no use of a queue.
+pub(super) const IN_FLIGHT_MOST: u32 = 10_000_000;
 const DEFAULT_DATA: &str = "./tsugite-data";
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 const MAX_WORKERS: u64 = 256;
@@ -277,6 +280,9 @@ fn aws(r: &mut Reader, raw: raw::Aws, flags: &Overrides, read: &mut Vec<PathBuf>
         host: r.maybe(raw.host, host_name),
         purge_guard: raw.purge_guard.is_none_or(|value| value.value),
         deleted_queue_guard: switch(None, raw.deleted_queue_guard.as_ref()),
+        in_flight_limit: r
+            .maybe(raw.in_flight_limit, |value| declared::count(value, IN_FLIGHT_MOST))
+            .unwrap_or(limits::IN_FLIGHT_MESSAGES as u32),
     }
 }
 

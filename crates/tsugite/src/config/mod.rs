@@ -108,6 +108,8 @@ pub struct Aws {
     pub purge_guard: bool,
     /// The name of a deleted queue cannot be used for a minute, as at AWS.
     pub deleted_queue_guard: bool,
+    /// Messages of one queue that may be in flight at the same time.
+    pub in_flight_limit: u32,
     /// What is asked of callers.
     pub auth: Auth,
     /// The keys that were given out.

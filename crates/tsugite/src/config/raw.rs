@@ -79,6 +79,7 @@ pub(super) struct Aws {
     pub(super) host: Maybe<String>,
     pub(super) purge_guard: Maybe<bool>,
     pub(super) deleted_queue_guard: Maybe<bool>,
+    pub(super) in_flight_limit: Maybe<u64>,
 }
 
 /// Not printed anywhere: it may hold a secret.

@@ -3,6 +3,9 @@
 //! Tests hold it against the keys that the reader knows and against the committed `tsugite.schema.json`.
 
 use serde_json::{Map, Value, json};
+use tsugite_base::limits;
+
+use super::build::IN_FLIGHT_MOST;
 
 /// The schema (JSON Schema 2020-12) as pretty text with a final newline.
 pub fn text() -> String {
@@ -185,6 +188,14 @@ fn aws() -> Keys {
             json!({
                 "description": "Refuse the name of a deleted queue for 60 seconds, as AWS does.",
                 "type": "boolean", "default": false
+            }),
+        ),
+        (
+            "in_flight_limit",
+            json!({
+                "description": "Messages of one queue that may be in flight at the same time: 120,000 at AWS. \
+                    Beyond it a standard queue refuses short polls with OverLimit, and a FIFO queue returns nothing.",
+                "type": "integer", "minimum": 1, "maximum": IN_FLIGHT_MOST, "default": limits::IN_FLIGHT_MESSAGES
             }),
         ),
     ]

@@ -208,6 +208,10 @@ fn bad_keys_and_values_are_named_with_their_place() {
         "t.yaml:2:12: an account is twelve digits, in quotes",
     );
     refused(
+        "aws:\n  in_flight_limit: 0\n",
+        "t.yaml:2:20: 0 is out of range; it must be 1 to 10000000",
+    );
+    refused(
         "admin:\n  token_file: /nonexistent/token\n",
         "t.yaml:2:15: `/nonexistent/token` cannot be read: No such file or directory (os error 2)",
     );
