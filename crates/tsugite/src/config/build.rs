@@ -281,7 +281,9 @@ fn aws(r: &mut Reader, raw: raw::Aws, flags: &Overrides, read: &mut Vec<PathBuf>
         purge_guard: raw.purge_guard.is_none_or(|value| value.value),
         deleted_queue_guard: switch(None, raw.deleted_queue_guard.as_ref()),
         in_flight_limit: r
-            .maybe(raw.in_flight_limit, |value| declared::count(value, IN_FLIGHT_MOST))
+            .maybe(raw.in_flight_limit, |value| {
+                declared::count(value, IN_FLIGHT_MOST)
+            })
             .unwrap_or(limits::IN_FLIGHT_MESSAGES as u32),
     }
 }
