@@ -83,6 +83,24 @@ def test_tenants_take_turns(sqs, queue):
     assert {body for body in first + second if body[0] in "bc"} == {f"{group}{n}" for group in "bc" for n in range(3)}
 
 
+def test_the_bound(sqs, queue):
+    """A tenant's first message waits for one of each other tenant, however many those have and whenever it comes."""
+    tenants = "abcdef"
+    for tenant in tenants:
+        for start in range(0, 40, 10):
+            sqs.send_message_batch(QueueUrl=queue, Entries=[
+                {"Id": str(n), "MessageBody": f"{tenant}{start + n}", "MessageGroupId": tenant} for n in range(10)])
+    for turn in range(10):
+        for _ in range(turn):
+            sqs.receive_message(QueueUrl=queue)
+        sqs.send_message(QueueUrl=queue, MessageBody="new", MessageGroupId=f"new-{turn}")
+        before = []
+        while not before or before[-1] != "new":
+            before += bodies(sqs.receive_message(QueueUrl=queue))
+        others = [body[0] for body in before[:-1]]
+        assert len(others) == len(set(others)) <= len(tenants), before
+
+
 def test_messages_without_a_group_are_tenants_of_their_own(sqs, queue):
     for n in range(30):
         sqs.send_message(QueueUrl=queue, MessageBody=f"a{n}", MessageGroupId="a")
