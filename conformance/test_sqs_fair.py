@@ -1,76 +1,10 @@
 """SQS: fair queues, which are standard queues with message groups. Runs in both protocols (see README.md)."""
 
-import concurrent.futures
-import threading
-import time
 import uuid
 
 import pytest
 
 from sqs_help import bodies, refused
-
-# The noisy tenant's messages, the consumers, and how long each works on a message.
-BACKLOG = 20_000
-CONSUMERS = 50
-WORK = 0.1
-# The quiet tenant: messages, and the seconds between them. Many enough for a 99th percentile that is not the worst.
-QUIET = 120
-PAUSE = 0.1
-
-
-def send_backlog(tsugite, queue):
-    """The noisy tenant's messages, sent by two clients."""
-    def send(part):
-        sqs = tsugite.client("sqs")
-        for start in range(part, BACKLOG // 10, 2):
-            entries = [{"Id": str(n), "MessageBody": f"noisy {start * 10 + n}", "MessageGroupId": "noisy"}
-                       for n in range(10)]
-            assert len(sqs.send_message_batch(QueueUrl=queue, Entries=entries)["Successful"]) == 10
-
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-        for part in [pool.submit(send, n) for n in range(2)]:
-            part.result()
-
-
-def test_a_noisy_tenant_does_not_delay_a_quiet_one(tsugite, sqs, queue):
-    """The bound: with 50 consumers of 100 ms each, the quiet tenant's p99 from send to receive is 200 ms at most."""
-    send_backlog(tsugite, queue)
-    stop, waits, noisy, lock = threading.Event(), [], [], threading.Lock()
-
-    def consume():
-        client = tsugite.client("sqs")
-        while not stop.is_set():
-            messages = client.receive_message(QueueUrl=queue, AttributeNames=["MessageGroupId"],
-                                              WaitTimeSeconds=1).get("Messages", [])
-            now = time.time()
-            for message in messages:
-                with lock:
-                    if message["Attributes"]["MessageGroupId"] == "quiet":
-                        waits.append(now - float(message["Body"]))
-                    else:
-                        noisy.append(message["MessageId"])
-            time.sleep(WORK)
-            for message in messages:
-                client.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
-
-    consumers = [threading.Thread(target=consume) for _ in range(CONSUMERS)]
-    for consumer in consumers:
-        consumer.start()
-    try:
-        for _ in range(QUIET):
-            sqs.send_message(QueueUrl=queue, MessageBody=str(time.time()), MessageGroupId="quiet")
-            time.sleep(PAUSE)
-        deadline = time.monotonic() + 10
-        while len(waits) < QUIET and time.monotonic() < deadline:
-            time.sleep(0.01)
-    finally:
-        stop.set()
-        for consumer in consumers:
-            consumer.join()
-    assert len(waits) == QUIET
-    assert len(set(noisy)) == len(noisy) > QUIET, "the others are served all the while"
-    p99 = sorted(waits)[int(len(waits) * 0.99)]
-    assert p99 <= 0.2, f"{p99 * 1000:.0f} ms, and the worst are {sorted(waits)[-5:]}"
 
 
 def test_tenants_take_turns(sqs, queue):

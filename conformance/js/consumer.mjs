@@ -77,14 +77,14 @@ async function isEmpty(QueueUrl) {
   await isEmpty(queueUrl);
 }
 
-// In batches, with a heartbeat that extends leases of two seconds while more than four seconds of work go on.
+// In batches, with a heartbeat that extends leases of three seconds while more than four seconds of work go on.
 {
-  const queueUrl = await create(`slow-${process.pid}`, { VisibilityTimeout: "2" });
+  const queueUrl = await create(`slow-${process.pid}`, { VisibilityTimeout: "3" });
   await Producer.create({ queueUrl, sqs }).send(["one", "two", "three"]);
   const handled = [];
   await work(queueUrl, {
     batchSize: 10,
-    visibilityTimeout: 2,
+    visibilityTimeout: 3,
     heartbeatInterval: 1,
     handleMessageBatch: async (messages) => {
       await new Promise((resolve) => setTimeout(resolve, 4500));
