@@ -227,7 +227,7 @@ def publisher(load, client):
     load.count("published")
 
 
-def receive(load, client, queue, seconds, attempt=None, most=10):
+def receive(load, client, queue, seconds, attempt=None, most=10, wait=0):
     call = {"queue": queue, "max": most, "visibility": seconds * 1000}
     more = {}
     if attempt:
@@ -235,7 +235,7 @@ def receive(load, client, queue, seconds, attempt=None, most=10):
     messages = []
     with load.asking("receive", **call) as reply:
         answer = client.sqs("ReceiveMessage", queue, MaxNumberOfMessages=most, VisibilityTimeout=seconds,
-                            MessageSystemAttributeNames=["All"], **more)
+                            WaitTimeSeconds=wait, MessageSystemAttributeNames=["All"], **more)
         messages = answer.get("Messages", [])
         reply({"received": [told_of(message) for message in messages]})
     load.count("received", len(messages))
@@ -296,7 +296,7 @@ def consumer(load, client):
             queue, attempt, seconds, most = (load.attempts.pop() if load.attempts else
                                              (queue, f"a{load.number}-{random.random()}", seconds, most))
     try:
-        messages = receive(load, client, queue, seconds, attempt, most)
+        messages = receive(load, client, queue, seconds, attempt, most, int(random.random() < 0.05))
     except Gone:
         if attempt:
             with load.lock:

@@ -289,6 +289,17 @@ class TestBlocking:
             assert waiting.result() == (["a-2"] if how == "delete" else ["a-1", "a-2"])
             assert time.monotonic() - begin < 3
 
+    def test_waiters_are_served_first_come_first_served(self, tsugite, sqs, fifo):
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            waiting = []
+            for _ in range(3):
+                waiting.append(pool.submit(got, tsugite.client("sqs"), fifo, 1, WaitTimeSeconds=10))
+                time.sleep(0.3)
+            for n, waiter in enumerate(waiting):
+                send_all(sqs, fifo, f"{n}-1")
+                assert waiter.result() == [f"{n}-1"]
+                assert not any(other.done() for other in waiting[n + 1:])
+
     def test_a_delayed_head_holds_its_group(self, tsugite, sqs):
         url = create(sqs, DelaySeconds="10")
         send_all(sqs, url, "a-1")
@@ -495,6 +506,19 @@ class TestAttempts:
         expected = ["b-1", "a-1"] if what == "expiry" else ["b-1"]
         assert list(again) == expected and not set(again.values()) & set(first.values())
 
+    def test_an_attempt_that_got_nothing_is_no_answer_for_later(self, sqs, fifo):
+        assert self.repeat(sqs, fifo) == {}
+        send_all(sqs, fifo, "a-1")
+        assert list(self.repeat(sqs, fifo)) == ["a-1"]
+
+    def test_a_purge_ends_it(self, sqs, fifo):
+        send_all(sqs, fifo, "a-1")
+        first = self.repeat(sqs, fifo)
+        sqs.purge_queue(QueueUrl=fifo)
+        send_all(sqs, fifo, "b-1")
+        again = self.repeat(sqs, fifo)
+        assert list(again) == ["b-1"] and not set(again.values()) & set(first.values())
+
     @pytest.mark.parametrize("value", ["a b", "x" * 129, "ä"])
     def test_bad_ids(self, sqs, fifo, value):
         refused("InvalidParameterValue", sqs.receive_message, QueueUrl=fifo, ReceiveRequestAttemptId=value,
@@ -527,6 +551,14 @@ class TestReceive:
         assert got(sqs, url) == ["a-3"], "those that expired, in flight or not, hold nobody up"
         tsugite.advance(121)
         assert got(sqs, url) == [] and counters(sqs, url) == (0, 0, 0)
+
+    def test_an_id_outlives_its_message(self, tsugite, sqs):
+        url = create(sqs, MessageRetentionPeriod="60")
+        first = send(sqs, url, "one", dedup="d")
+        tsugite.advance(200)
+        assert got(sqs, url) == []
+        assert send(sqs, url, "two", dedup="d")["MessageId"] == first["MessageId"]
+        assert got(sqs, url) == []
 
     def test_a_change_of_retention_holds_for_stored_messages(self, tsugite, sqs, fifo):
         send_all(sqs, fifo, "a-1")
