@@ -22,6 +22,18 @@ impl Queue {
         }
     }
 
+    /// As [`Queue::settle`] for a message that just came: behind others of its group it changes nothing for them, and
+    /// the first of them need not be looked at.
+    pub(super) fn settle_new(&mut self, seq: u64) {
+        let Some(slot) = self.table.get(seq).and_then(|stored| stored.group()) else {
+            return;
+        };
+        let behind = self.groups.get(slot).is_some_and(|group| group.count > 1);
+        if !(self.is_fifo() && behind || self.groups.stands_in_ring(slot)) {
+            self.settle_group(slot);
+        }
+    }
+
     /// Drops leftovers from the front of the line of those that came back, and all of them once they are many.
     pub(super) fn settle_returned(&mut self) {
         while let Some((turn, entry)) = self.returned.first() {

@@ -119,7 +119,7 @@ impl Queue {
         } else {
             self.make_ready(seq, true);
         }
-        self.settle(seq);
+        self.settle_new(seq);
     }
 
     /// Takes in a dead letter of `source`: visible at once, its history kept. A FIFO queue counts its age anew.
@@ -143,7 +143,7 @@ impl Queue {
         }
         self.moved_end = self.moved_end.max(record_end);
         self.make_ready(seq, true);
-        self.settle(seq);
+        self.settle_new(seq);
     }
 
     /// Gives a message its number and its group; its state follows.

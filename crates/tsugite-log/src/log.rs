@@ -182,8 +182,11 @@ impl<S: State> Shared<S> {
         let due = checkpoint.due || lsn - checkpoint.lsn >= self.sizes.checkpoint_bytes;
         let snapshot = (due && !checkpoint.busy && lsn > checkpoint.lsn).then(|| {
             let begun = self.world.mono();
-            let (mut bytes, mut usage) = (Vec::new(), BTreeMap::new());
+            // Growing by doubling would copy a large snapshot again and again, and hold twice of it.
+            let room = checkpoint.size + checkpoint.size / 8;
+            let (mut bytes, mut usage) = (Vec::with_capacity(room), BTreeMap::new());
             front.state.snapshot(&mut bytes);
+            checkpoint.size = bytes.len();
             front.state.usage(&mut usage);
             checkpoint.busy = true;
             self.metrics.paused(self.world.mono().since(begun));
