@@ -327,7 +327,7 @@ def purger(load, client):
         if target:
             call["target"], more["DestinationArn"] = target, arn(target)
         # One task at a time may run for a source.
-        with load.asking("move", **call, allowed=["InvalidParameterValue", "AWS.SimpleQueueService.UnsupportedOperation"]):
+        with load.asking("move", **call, allowed=["InvalidParameterValue"]):
             client.sqs("StartMessageMoveTask", SourceArn=arn(source), **more)
         load.count("moved")
     else:
