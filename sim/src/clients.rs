@@ -1,9 +1,9 @@
 //! What clients do in a history: commands at random, and what each of them notes down.
 
-use tsugite_base::{Decision, Now};
+use tsugite_base::{Decision, Now, Uuid};
 use tsugite_broker::{
-    Accepted, ChangeVisibility, ChangeVisibilityEntry, CreateQueue, CreateTopic, DeleteMessages, Publish,
-    Receive, SendMessages, Subscribe,
+    Accepted, ChangeVisibility, ChangeVisibilityEntry, CreateQueue, CreateTopic, DeleteMessages, Lease,
+    Publish, Receive, SendMessages, Subscribe,
 };
 use tsugite_checker::{Call, Entry, Reply as Told, SentResult, What};
 use tsugite_engine::Failure;
@@ -137,7 +137,11 @@ impl History {
                 .map(|entry| scene::entry(&self.world, entry))
                 .collect(),
         };
+        let ids: Vec<Uuid> = command.entries.iter().map(|entry| entry.id).collect();
         if let Some((reply, wait)) = self.give(life, |d, now| d.broker.send(command, now)) {
+            let accepted = reply.results.iter().zip(ids);
+            let repeats = accepted.filter(|(result, id)| result.as_ref().is_ok_and(|first| first.id != *id));
+            self.outcome.repeats += repeats.count() as u64;
             let op = self.asked(Call::Send {
                 queue: queue.into(),
                 entries,
@@ -196,6 +200,8 @@ impl History {
             return false;
         };
         let some = !reply.leases.is_empty() || reply.again;
+        let known = |lease: &Lease| self.held.iter().any(|held| held.handle == lease.handle);
+        self.outcome.repeated_receives += u64::from(attempt.is_some() && reply.leases.iter().any(known));
         let op = self.asked(Call::Receive {
             queue: queue.into(),
             // Who is told to ask again was not told that there is no more.

@@ -14,55 +14,10 @@ use tsugite_log::{Committer, Domains, Keeper, Log, OpenError, Opened, Options, S
 
 use crate::machine::{Journal, Machine};
 use crate::notebook::Notebook;
+use crate::outcome::{Bug, Outcome};
 use crate::repeats::Repeats;
 use crate::scene::{self, Hand, QUEUES, SIZES};
 use crate::violation::Violation;
-
-/// A mistake to be found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Bug {
-    /// None.
-    None,
-    /// Replies do not wait for the sync.
-    EarlyReplies,
-    /// The disk says that it synced, and did not.
-    LazySyncs,
-    /// A restarted store trusts what it reads without making it durable.
-    TrustingRestart,
-}
-
-/// What a history came to, if all went well.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Outcome {
-    /// Commands that were taken.
-    pub commands: u64,
-    /// Replies that were sent.
-    pub replies: u64,
-    /// Crashes.
-    pub crashes: u64,
-    /// Interrupted writes that were cut off.
-    pub torn: u64,
-    /// Restarts from a checkpoint.
-    pub checkpoints: u64,
-    /// Commands refused because the disk was full.
-    pub full: u64,
-    /// Messages read where they had been copied to after they were leased.
-    pub found_again: u64,
-    /// Segments dropped.
-    pub dropped: u64,
-    /// Messages copied to the head of the log.
-    pub copied: u64,
-    /// Messages delivered, repeats included.
-    pub deliveries: u64,
-    /// Bits that flipped on disk, and those of them that were reported.
-    pub flips: u64,
-    /// See [`Outcome::flips`]; the others were in nothing that is ever read.
-    pub flips_reported: u64,
-    /// Calls that never had a reply.
-    pub unknown: u64,
-    /// Hash of everything done to the disk and of what it holds at the end.
-    pub digest: u64,
-}
 
 /// A reply that waits for the disk.
 pub(crate) enum Reply {
@@ -120,9 +75,21 @@ pub(crate) struct History {
 
 /// Plays the history of `seed`.
 pub fn run(seed: u64, bug: Bug) -> Result<Outcome, Violation> {
+    new(seed, bug).play(seed)
+}
+
+/// What clients asked and were told in the history of `seed`.
+pub fn events(seed: u64, bug: Bug) -> Vec<Event> {
+    let mut history = new(seed, bug);
+    // What is wrong with it is for others to find out.
+    let _ = history.play(seed);
+    history.events
+}
+
+fn new(seed: u64, bug: Bug) -> History {
     let hand = Arc::<Hand>::default();
     hand.advance(1_700_000_000_000);
-    let mut history = History {
+    History {
         rng: SplitMix64::new(seed),
         bug,
         world: scene::world(&hand, seed),
@@ -141,30 +108,33 @@ pub fn run(seed: u64, bug: Bug) -> Result<Outcome, Violation> {
         numbers: 0,
         outcome: Outcome::default(),
         digest: DefaultHasher::new(),
-    };
-    history.declare();
-    let lives = 2 + history.rng.below(4);
-    let mut image = Image::new();
-    for life in 0..lives {
-        let last = life + 1 == lives;
-        image = history
-            .live(image, last)
-            .map_err(|what| Violation { seed, life, what })?;
     }
-    let report = check(&history.events, Rules::default());
-    if let Some(first) = report.violations.first() {
-        let what = format!("{first} ({} in all)", report.violations.len());
-        let life = lives - 1;
-        return Err(Violation { seed, life, what });
-    }
-    history.outcome.deliveries = report.deliveries as u64;
-    history.outcome.unknown = report.unknown as u64;
-    image.hash(&mut history.digest);
-    history.outcome.digest = history.digest.finish();
-    Ok(history.outcome)
 }
 
 impl History {
+    fn play(&mut self, seed: u64) -> Result<Outcome, Violation> {
+        self.declare();
+        let lives = 2 + self.rng.below(4);
+        let mut image = Image::new();
+        for life in 0..lives {
+            let last = life + 1 == lives;
+            image = self
+                .live(image, last)
+                .map_err(|what| Violation { seed, life, what })?;
+        }
+        let report = check(&self.events, Rules::default());
+        if let Some(first) = report.violations.first() {
+            let what = format!("{first} ({} in all)", report.violations.len());
+            let life = lives - 1;
+            return Err(Violation { seed, life, what });
+        }
+        self.outcome.deliveries = report.deliveries as u64;
+        self.outcome.unknown = report.unknown as u64;
+        image.hash(&mut self.digest);
+        self.outcome.digest = self.digest.finish();
+        Ok(self.outcome.clone())
+    }
+
     /// One life, from a start to a crash; the last one ends by emptying all queues instead.
     fn live(&mut self, image: Image, last: bool) -> Result<Image, String> {
         let disk = SimDisk::new(self.rng.next_u64(), image);
@@ -198,20 +168,20 @@ impl History {
         disk.trace().hash(&mut self.digest);
         self.outcome.crashes += 1;
         self.note(What::Crash);
-        // Other clients go on with the handles, or none does.
-        if self.rng.below(2) == 0 {
-            self.held.clear();
-        }
+        // No start is so quick that two leases, before it and after it, begin at the same time.
+        self.hand.advance(1);
         if self.rng.below(8) == 0 {
             self.hand.set_back(self.rng.below(5_000));
-            // Which of two leases is later, of which a crash forgot one, cannot be told by a clock that went back.
-            self.held.clear();
             self.slowed = true;
         }
-        let crash = if self.rng.below(4) == 0 {
-            Crash::Process
-        } else {
-            Crash::Power
+        // Other clients go on with the handles, or none does. With a clock that went back it could not be told which of two
+        // leases is later, of which the crash forgot one.
+        if self.slowed || self.rng.below(2) == 0 {
+            self.held.clear();
+        }
+        let crash = match self.rng.below(4) {
+            0 => Crash::Process,
+            _ => Crash::Power,
         };
         let image = image.unwrap_or_else(|| disk.crash(crash));
         if !last && self.rng.below(4) == 0 {

@@ -21,9 +21,11 @@ mod flips;
 mod history;
 mod machine;
 mod notebook;
+mod outcome;
 mod repeats;
 mod scene;
 mod violation;
 
-pub use history::{Bug, Outcome, run};
+pub use history::{events, run};
+pub use outcome::{Bug, Outcome};
 pub use violation::Violation;

@@ -50,11 +50,9 @@ impl Repeats {
     /// A receive attempt on a FIFO queue: a new one, an earlier one, or none.
     pub(crate) fn attempt(&mut self, rng: &mut SplitMix64, queue: &str) -> Option<String> {
         let mut earlier = self.receives.iter().rev().filter(|(q, _)| q == queue);
-        match rng.below(3) {
+        match rng.below(4) {
             0 => None,
-            1 => earlier
-                .nth(rng.below(2) as usize)
-                .map(|(_, attempt)| attempt.clone()),
+            1 | 2 => earlier.next().map(|(_, attempt)| attempt.clone()),
             _ => {
                 self.count += 1;
                 let attempt = format!("r{}", self.count);

@@ -1,4 +1,7 @@
 //! Ten thousand crash histories; the same seed gives the same bytes; planted mistakes are found.
+//!
+//! `TSUGITE_SIM_SEED` replays one, and `TSUGITE_SIM_EVENTS` names a file for what clients saw in it: a history that
+//! `tsugite-checker` reads.
 
 use tsugite_sim::{Bug, Outcome, run};
 
@@ -12,6 +15,10 @@ fn number(variable: &str) -> Option<u64> {
 #[test]
 fn no_history_breaks_a_promise() {
     if let Some(seed) = number("TSUGITE_SIM_SEED") {
+        if let Some(file) = std::env::var_os("TSUGITE_SIM_EVENTS") {
+            let text = tsugite_checker::render(&tsugite_sim::events(seed, Bug::None)).unwrap();
+            std::fs::write(file, text).unwrap();
+        }
         let outcome = run(seed, Bug::None).unwrap_or_else(|violation| panic!("{violation}"));
         assert!(outcome.crashes > 0);
         return;
@@ -29,6 +36,8 @@ fn no_history_breaks_a_promise() {
         sum.full += outcome.full;
         sum.flips += outcome.flips;
         sum.flips_reported += outcome.flips_reported;
+        sum.repeats += outcome.repeats;
+        sum.repeated_receives += outcome.repeated_receives;
         sum.deliveries += outcome.deliveries;
         sum.unknown += outcome.unknown;
         sum.dropped += outcome.dropped;
@@ -43,6 +52,10 @@ fn no_history_breaks_a_promise() {
     assert!(sum.full >= seeds / 100, "{sum:?}");
     assert!(
         sum.flips >= seeds / 4 && sum.flips_reported >= sum.flips / 4,
+        "{sum:?}"
+    );
+    assert!(
+        sum.repeats >= seeds && sum.repeated_receives >= seeds / 20,
         "{sum:?}"
     );
     assert!(sum.deliveries >= 10 * seeds && sum.unknown >= seeds, "{sum:?}");

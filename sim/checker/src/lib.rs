@@ -70,6 +70,15 @@ pub fn check(events: &[Event], rules: Rules) -> Report {
     report
 }
 
+/// A history as JSON lines, which [`parse`] reads.
+///
+/// # Errors
+/// An event that is no JSON; there is none.
+pub fn render(events: &[Event]) -> Result<String, String> {
+    let lines: Result<Vec<String>, _> = events.iter().map(serde_json::to_string).collect();
+    Ok(lines.map_err(|e| e.to_string())?.join("\n"))
+}
+
 /// Reads a history from JSON lines.
 ///
 /// # Errors

@@ -35,9 +35,17 @@ impl View<'_> {
             .renewals
             .iter()
             .map(|&(span, millis)| (span, millis, true, fifo));
-        let changes = stored.touches.iter().filter(|t| t.delivery == number);
+        // By the handle of another delivery too: that of a later one or, once a crash may have forgotten this one, any.
+        let began = |number: usize| stored.deliveries[number].span.from.n;
+        let changes = stored.touches.iter().filter(|t| {
+            let forgotten = !fifo && self.crashed(began(number), t.span.to.n);
+            began(t.delivery) >= began(number) || forgotten
+        });
         // A release does not wait for the disk: a crash may undo it.
-        let changes = changes.filter_map(|t| Some((t.span, t.change?, t.done, t.change? > 0)));
+        let changes = changes.filter_map(|t| {
+            let own = t.done && t.delivery == number;
+            Some((t.span, t.change?, own, t.change? > 0))
+        });
         // A repeat without a reply may have begun the lease anew, as long as it asked for.
         let attempts = self.timeline.lines[stored.queue].unknown_attempts.iter();
         let repeats = attempts.filter(|(attempt, span, _)| {

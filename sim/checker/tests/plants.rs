@@ -524,8 +524,8 @@ fn time_outs_are_unknown_and_never_mistakes() {
 #[test]
 fn a_history_as_text_is_the_same_history() {
     let (_, _, events) = play(1, None);
-    let lines: Vec<String> = events.iter().map(|e| serde_json::to_string(e).unwrap()).collect();
-    assert_eq!(tsugite_checker::parse(&lines.join("\n")).unwrap(), events);
+    let text = tsugite_checker::render(&events).unwrap();
+    assert_eq!(tsugite_checker::parse(&text).unwrap(), events);
     assert!(tsugite_checker::parse("{}").unwrap_err().starts_with("line 1"));
 }
 
