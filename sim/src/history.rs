@@ -170,7 +170,8 @@ impl History {
         self.note(What::Crash);
         // No start is so quick that two leases, before it and after it, begin at the same time.
         self.hand.advance(1);
-        if self.rng.below(8) == 0 {
+        let brief = self.queues.iter().any(|queue| scene::is_brief(queue));
+        if self.rng.below(8) == 0 && !brief {
             self.hand.set_back(self.rng.below(5_000));
             self.slowed = true;
         }
