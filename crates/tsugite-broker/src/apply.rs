@@ -19,9 +19,14 @@ impl Broker {
         match record.change {
             Change::Send {
                 queue,
+                first,
                 entries,
                 payloads,
             } => {
+                self.with(queue, |q| {
+                    q.number_from(first);
+                    false
+                });
                 self.apply_send(queue, &entries, &payloads, place.end(), at);
             }
             Change::Receive {
@@ -31,10 +36,11 @@ impl Broker {
                 leases,
                 moves,
                 target,
+                first,
                 attempt,
             } => {
                 let until = at + Duration::from_millis(timeout_ms.into());
-                self.apply_moves(queue, &moves, target, place.end());
+                self.apply_moves(queue, &moves, (target, first), place.end());
                 self.with(queue, |q| {
                     leases.iter().for_each(|&seq| q.lease(seq, at, wall, until));
                     q.tally.received.add(leases.len(), at);
@@ -60,10 +66,14 @@ impl Broker {
                     q.hide(seq, at, at + Duration::from_millis(timeout_ms.into()));
                 }
             }),
-            Change::Publish { deliveries, payload } => {
+            Change::Publish {
+                numbers,
+                deliveries,
+                payload,
+            } => {
                 let lsn = place.end() - payload.len() as u64;
                 let len = payload.len() as u32;
-                self.apply_publish(&deliveries, Place { lsn, len }, at);
+                self.apply_publish(&numbers, &deliveries, Place { lsn, len }, at);
             }
             Change::MoveTask(change) => self.apply_task(change, place.end(), at),
             Change::Relocate { queue, moved, bytes } => {
@@ -83,6 +93,10 @@ impl Broker {
                 settings,
             } => {
                 self.next_queue = self.next_queue.max(queue.0.saturating_add(1));
+                // Only after a repair: the record that deleted a queue of this name is lost.
+                if let Some(old) = self.queue_id(&key) {
+                    self.remove_queue(old);
+                }
                 let names = self.names.entry(key.scope.clone()).or_default();
                 names.insert(key.name.clone(), queue);
                 self.queues.insert(queue, Queue::new(key, *settings, created));
@@ -213,11 +227,12 @@ impl Broker {
         });
     }
 
-    fn apply_publish(&mut self, deliveries: &[Delivery], payload: Place, at: Timestamp) {
-        for (i, delivery) in deliveries.iter().enumerate() {
+    fn apply_publish(&mut self, numbers: &[u64], deliveries: &[Delivery], payload: Place, at: Timestamp) {
+        for (i, (delivery, number)) in deliveries.iter().zip(numbers).enumerate() {
             let before = (deliveries.len() - i) * Delivery::LEN;
             self.with(delivery.queue, |queue| {
                 let delay = Duration::from_secs(queue.settings.delay.into());
+                queue.number_from(*number);
                 queue.store(payload, before as u32, at, at + delay, None);
                 queue.tally.sent.add(1, at);
                 delay.is_zero()
@@ -225,7 +240,7 @@ impl Broker {
         }
     }
 
-    fn apply_moves(&mut self, id: QueueId, seqs: &[u64], target: QueueId, record_end: u64) {
+    fn apply_moves(&mut self, id: QueueId, seqs: &[u64], (target, first): (QueueId, u64), record_end: u64) {
         if seqs.is_empty() || !self.queues.contains_key(&target) {
             return;
         }
@@ -234,19 +249,21 @@ impl Broker {
         let at = self.clock;
         self.with(id, |queue| {
             source = queue.key.arn().to_string();
-            moved.extend(seqs.iter().filter_map(|&seq| {
+            moved.extend(seqs.iter().enumerate().filter_map(|(i, &seq)| {
+                let number = first.saturating_add(i as u64);
                 let slot = queue.table.get(seq)?.group();
                 let group = slot.and_then(|slot| queue.groups.get(slot));
                 let group = group.map(|group| group.name.clone());
-                Some((queue.remove(seq)?, group))
+                Some((number, queue.remove(seq)?, group))
             }));
             queue.tally.dead_lettered.add(moved.len(), at);
             false
         });
         self.with(target, |queue| {
-            moved
-                .into_iter()
-                .for_each(|(stored, group)| queue.take_in(stored, group.as_deref(), &source, record_end, at));
+            for (number, stored, group) in moved {
+                queue.number_from(number);
+                queue.take_in(stored, group.as_deref(), &source, record_end, at);
+            }
             true
         });
         // A message may be older than the target's retention allows.

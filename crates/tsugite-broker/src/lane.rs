@@ -51,6 +51,16 @@ impl Lane {
         self.len as usize
     }
 
+    /// The mark for an entry that comes now: `next`, or that of the last one if numbers went back, as they may after a
+    /// record was lost.
+    pub(crate) const fn mark(&self, next: u64) -> u64 {
+        if self.len > 0 && self.last.mark > next {
+            self.last.mark
+        } else {
+            next
+        }
+    }
+
     /// The first entry and its turn.
     pub(crate) fn first(&self) -> Option<(u64, Entry)> {
         (self.len > 0).then_some((self.turn, self.first))

@@ -10,7 +10,7 @@ use tsugite_base::{Timestamp, Uuid};
 use crate::command::{Lease, Publish, SendEntry};
 use crate::keys::{QueueId, SubscriptionKey, TopicKey};
 use crate::message::{AttributeValue, Content, Message, MessageAttribute, Notification};
-use crate::moved::Moved;
+use crate::moved::{MOVED, Moved};
 use crate::settings::{get_scope, put_scope};
 
 const SENT: u8 = 1;
@@ -44,6 +44,17 @@ pub(crate) fn group_and_id(payload: &[u8]) -> Result<(&str, Uuid), Malformed> {
     let group = get.str(WHAT)?;
     get.option(WHAT, |get| get.str(WHAT))?;
     Ok((group, Uuid(get.bytes16(WHAT)?)))
+}
+
+/// The message id as it stands in a payload, whose checksum need not be right; `None` where none can be told from the
+/// payload alone.
+pub(crate) fn id_as_it_stands(payload: &[u8]) -> Option<Uuid> {
+    let mut get = Get::new(payload.get(4..)?);
+    match get.u8(WHAT).ok()? {
+        SENT | MOVED => get.bytes16(WHAT).ok().map(Uuid),
+        SENT_IN_GROUP => group_and_id(payload).ok().map(|(_, id)| id),
+        _ => None,
+    }
 }
 
 /// Appends the payload of a message published to a topic.

@@ -374,7 +374,7 @@ impl Queue {
             if self.groups.last_mark() == Some(self.next_seq) {
                 self.next_seq += 1;
             }
-            let mark = self.next_seq;
+            let mark = self.returned.mark(self.next_seq);
             self.returned.push(Entry { seq, mark })
         };
         self.table.update(seq, |stored| {

@@ -78,6 +78,7 @@ impl Broker {
             leases,
             moves,
             target,
+            first: self.next_number(target),
         };
         let mut decision = self.decided(change, reply, now);
         if !queue.is_fifo() {

@@ -6,24 +6,27 @@
 //! | 2 | [`Change::SetQueueAttributes`] | number u32, changed, settings |
 //! | 3 | [`Change::DeleteQueue`] | number u32 |
 //! | 4 | [`Change::PurgeQueue`] | number u32 |
-//! | 5 | [`Change::Send`] | number u32, count u32, count × (delay u32 ms, length u32), payloads to the end |
-//! | 6 | [`Change::Receive`] | number u32, wall, timeout u32 ms, leases u32 × u64, target u32, moves u32 × u64 |
+//! | 5 | [`Change::Send`] | number u32, first u64, count u32, count × (delay u32 ms, length u32), payloads to the end |
+//! | 6 | [`Change::Receive`] | number u32, wall, timeout u32 ms, leases u32 × u64, target u32, moves u32 × u64, first u64 |
 //! | 7 | [`Change::Delete`] | number u32, u32 × u64 |
 //! | 8 | [`Change::ChangeVisibility`] | number u32, count u32, count × (seq u64, timeout u32 ms) |
 //! | 9 | [`Change::CreateTopic`] | key |
 //! | 10 | [`Change::DeleteTopic`] | key |
 //! | 11 | [`Change::Subscribe`] | key, subscription 16 bytes, queue key, raw u8 |
 //! | 12 | [`Change::Unsubscribe`] | key, subscription 16 bytes |
-//! | 13 | [`Change::Publish`] | count u32, count × delivery (25 bytes), payload to the end |
+//! | 13 | [`Change::Publish`] | numbers u32 × u64, as many deliveries (25 bytes each), payload to the end |
 //! | 14 | [`Change::Reset`] | |
 //! | 15 | [`Change::TagQueue`] | number u32, count u32 × (key, value), count u32 × key |
 //! | 16 | [`TaskChange::Start`] | number u32, id 16 bytes, destination?, rate u32 (0: none), wall, below u64, total u64 |
 //! | 17 | [`TaskChange::End`] | number u32, id 16 bytes, status u8 |
-//! | 18 | [`TaskChange::Move`] | number u32, id 16 bytes, count u32 × (seq u64, to u32, length u32), payloads to the end |
+//! | 18 | [`TaskChange::Move`] | number u32, id 16 bytes, count u32 × (seq u64, to u32, number u64, length u32), payloads to the end |
 //! | 20 | [`Change::Send`], some with a group | as 5, after each length a grouped u8 and a key as an option of 16 bytes |
 //! | 21 | [`Change::Receive`] with an attempt | as 6, then the attempt's key, 16 bytes |
 //! | 22 | [`Change::RepeatReceive`] | number u32, the attempt's key, timeout u32 ms |
 //! | 19 | [`Change::Relocate`] | number u32, count u32 × (seq u64, old position u64, delivery u32, length u32), bytes to the end |
+//!
+//! Records that store messages say the numbers that these get (`first` and those after it), although they follow from
+//! the state: so a lost record cannot make later ones mean other messages, and its gap in the numbers is seen.
 //!
 //! Payloads end their record, so that their place follows from the record's end and their lengths.
 
@@ -34,7 +37,7 @@ use crate::dedup::Fingerprint;
 use crate::keys::{QueueId, QueueKey, TopicKey};
 use crate::payload::Delivery;
 use crate::relocate::{self, Moved};
-use crate::settings::{QueueSettings, get_queue, get_scope, put_queue, put_scope};
+use crate::settings::{QueueSettings, get_queue, get_topic, put_queue, put_topic};
 use crate::tasks::TaskChange;
 
 /// One durable fact. `at` is the machine's time: timers due by then fire before the record is applied.
@@ -72,6 +75,7 @@ pub enum Change {
     },
     Send {
         queue: QueueId,
+        first: u64,
         entries: Vec<Sent>,
         payloads: Vec<u8>,
     },
@@ -82,6 +86,7 @@ pub enum Change {
         leases: Vec<u64>,
         moves: Vec<u64>,
         target: QueueId,
+        first: u64,
         attempt: Option<Fingerprint>,
     },
     RepeatReceive {
@@ -114,6 +119,7 @@ pub enum Change {
         subscription: Uuid,
     },
     Publish {
+        numbers: Vec<u64>,
         deliveries: Vec<Delivery>,
         payload: Vec<u8>,
     },
@@ -208,10 +214,12 @@ impl Change {
         match self {
             Change::Send {
                 queue,
+                first,
                 entries,
                 payloads,
             } => {
                 out.put_u32(queue.0);
+                out.put_u64(*first);
                 out.put_u32(entries.len() as u32);
                 let grouped = entries.iter().any(|entry| entry.grouped);
                 for entry in entries {
@@ -231,6 +239,7 @@ impl Change {
                 leases,
                 moves,
                 target,
+                first,
                 attempt,
             } => {
                 out.put_u32(queue.0);
@@ -239,6 +248,7 @@ impl Change {
                 put_seqs(out, leases);
                 out.put_u32(target.0);
                 put_seqs(out, moves);
+                out.put_u64(*first);
                 if let Some(attempt) = attempt {
                     attempt.encode(out);
                 }
@@ -264,8 +274,12 @@ impl Change {
                     out.put_u32(*timeout_ms);
                 }
             }
-            Change::Publish { deliveries, payload } => {
-                out.put_u32(deliveries.len() as u32);
+            Change::Publish {
+                numbers,
+                deliveries,
+                payload,
+            } => {
+                put_seqs(out, numbers);
                 deliveries.iter().for_each(|d| d.encode(out));
                 out.extend_from_slice(payload);
             }
@@ -393,12 +407,16 @@ fn get_tags(get: &mut Get<'_>) -> Result<Change, Malformed> {
 
 fn decode_message(kind: u8, get: &mut Get<'_>) -> Result<Change, Malformed> {
     if kind == 13 {
-        let mut deliveries = Vec::new();
-        for _ in 0..get.u32(WHAT)? {
+        let (numbers, mut deliveries) = (get_seqs(get)?, Vec::new());
+        for _ in &numbers {
             deliveries.push(Delivery::decode(get.take(Delivery::LEN, WHAT)?)?);
         }
         let payload = get.take(get.remaining(), WHAT)?.to_vec();
-        return Ok(Change::Publish { deliveries, payload });
+        return Ok(Change::Publish {
+            numbers,
+            deliveries,
+            payload,
+        });
     }
     let queue = QueueId(get.u32(WHAT)?);
     Ok(match kind {
@@ -410,6 +428,7 @@ fn decode_message(kind: u8, get: &mut Get<'_>) -> Result<Change, Malformed> {
             leases: get_seqs(get)?,
             target: QueueId(get.u32(WHAT)?),
             moves: get_seqs(get)?,
+            first: get.u64(WHAT)?,
             attempt: if kind == 21 {
                 Some(Fingerprint::decode(get)?)
             } else {
@@ -436,7 +455,7 @@ fn decode_message(kind: u8, get: &mut Get<'_>) -> Result<Change, Malformed> {
 }
 
 fn get_send(queue: QueueId, grouped: bool, get: &mut Get<'_>) -> Result<Change, Malformed> {
-    let mut entries = Vec::new();
+    let (first, mut entries) = (get.u64(WHAT)?, Vec::new());
     for _ in 0..get.u32(WHAT)? {
         let (delay_ms, len) = (get.u32(WHAT)?, get.u32(WHAT)?);
         entries.push(Sent {
@@ -459,6 +478,7 @@ fn get_send(queue: QueueId, grouped: bool, get: &mut Get<'_>) -> Result<Change, 
     }
     Ok(Change::Send {
         queue,
+        first,
         entries,
         payloads,
     })
@@ -475,13 +495,4 @@ fn get_seqs(get: &mut Get<'_>) -> Result<Vec<u64>, Malformed> {
         seqs.push(get.u64(WHAT)?);
     }
     Ok(seqs)
-}
-
-pub(crate) fn put_topic(out: &mut Vec<u8>, topic: &TopicKey) {
-    put_scope(out, &topic.scope);
-    out.put_str(&topic.name);
-}
-
-pub(crate) fn get_topic(get: &mut Get<'_>) -> Result<TopicKey, Malformed> {
-    Ok(TopicKey::new(get_scope(get)?, get.str(WHAT)?))
 }

@@ -76,6 +76,7 @@ impl Broker {
         }
         let change = Change::Send {
             queue: id,
+            first: queue.next_seq,
             entries: letter.entries,
             payloads: letter.payloads,
         };

@@ -118,7 +118,17 @@ impl Broker {
         }
         let mut payload = Vec::with_capacity(command.message.len() + 256);
         payload::published(&mut payload, command, now.wall);
-        Ok(self.decided(Change::Publish { deliveries, payload }, reply, now))
+        let number = |(i, delivery): (usize, &Delivery)| {
+            let before = deliveries[..i].iter().filter(|d| d.queue == delivery.queue);
+            self.next_number(delivery.queue) + before.count() as u64
+        };
+        let numbers = deliveries.iter().enumerate().map(number).collect();
+        let change = Change::Publish {
+            numbers,
+            deliveries,
+            payload,
+        };
+        Ok(self.decided(change, reply, now))
     }
 
     /// How a subscription gets a message; `None` if its queue is missing, or may not hold the bare message.

@@ -106,8 +106,9 @@ fn delivery() -> impl Strategy<Value = Delivery> {
 fn send() -> impl Strategy<Value = Change> {
     let group = proptest::option::of(proptest::option::of(any::<[u64; 2]>()));
     let message = (any::<u32>(), vec(any::<u8>(), 0..50), group);
-    (queue(), vec(message, 0..10)).prop_map(|(queue, messages)| Change::Send {
+    (queue(), any::<u64>(), vec(message, 0..10)).prop_map(|(queue, first, messages)| Change::Send {
         queue,
+        first,
         entries: messages
             .iter()
             .map(|(delay_ms, payload, group)| Sent {
@@ -168,6 +169,7 @@ fn task_change() -> impl Strategy<Value = TaskChange> {
                     .map(|(seq, to, payload)| Move {
                         seq: *seq,
                         to: *to,
+                        number: seq + 7,
                         len: payload.len() as u32,
                     })
                     .collect(),
@@ -212,6 +214,7 @@ fn change() -> impl Strategy<Value = Change> {
                     leases,
                     moves,
                     target,
+                    first: 5,
                     attempt: attempt.map(Fingerprint),
                 }
             }),
@@ -239,8 +242,11 @@ fn change() -> impl Strategy<Value = Change> {
             topic,
             subscription: Uuid(id)
         }),
-        (vec(delivery(), 0..5), vec(any::<u8>(), 0..50))
-            .prop_map(|(deliveries, payload)| Change::Publish { deliveries, payload }),
+        (vec(delivery(), 0..5), vec(any::<u8>(), 0..50)).prop_map(|(deliveries, payload)| Change::Publish {
+            numbers: (7..).take(deliveries.len()).collect(),
+            deliveries,
+            payload,
+        }),
         Just(Change::Reset),
         task_change().prop_map(Change::MoveTask),
     ]
@@ -351,6 +357,7 @@ fn kind_numbers_are_frozen() {
         Change::PurgeQueue { queue },
         Change::Send {
             queue,
+            first: 0,
             entries: vec![],
             payloads: vec![],
         },
@@ -361,6 +368,7 @@ fn kind_numbers_are_frozen() {
             leases: vec![],
             moves: vec![],
             target: queue,
+            first: 0,
             attempt: None,
         },
         Change::Delete { queue, seqs: vec![] },
@@ -378,6 +386,7 @@ fn kind_numbers_are_frozen() {
         },
         Change::Unsubscribe { topic, subscription },
         Change::Publish {
+            numbers: vec![],
             deliveries: vec![],
             payload: vec![],
         },
@@ -436,6 +445,7 @@ fn kind_numbers_are_frozen() {
     let later = [
         Change::Send {
             queue,
+            first: 0,
             entries: vec![Sent {
                 delay_ms: 0,
                 len: 0,
@@ -451,6 +461,7 @@ fn kind_numbers_are_frozen() {
             leases: vec![],
             moves: vec![],
             target: queue,
+            first: 0,
             attempt: Some(attempt),
         },
         Change::RepeatReceive {
@@ -480,13 +491,14 @@ const fn plain(delay_ms: u32, len: u32) -> Sent {
 fn a_frozen_record_still_decodes() {
     // A send of two messages, written by the first version.
     let bytes = [
-        5, 8, 7, 6, 5, 4, 3, 2, 1, 3, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 232, 3, 0, 0, 1, 0, 0, 0,
-        65, 66, 67,
+        5, 8, 7, 6, 5, 4, 3, 2, 1, 3, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0,
+        232, 3, 0, 0, 1, 0, 0, 0, 65, 66, 67,
     ];
     let expected = Record {
         at: Timestamp(0x0102_0304_0506_0708),
         change: Change::Send {
             queue: QueueId(3),
+            first: 9,
             entries: vec![plain(0, 2), plain(1_000, 1)],
             payloads: b"ABC".to_vec(),
         },

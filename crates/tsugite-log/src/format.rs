@@ -33,8 +33,8 @@ use tsugite_base::codec::{Get, Malformed, Put};
 
 /// The newest format of any file that this program writes.
 pub const VERSION: u32 = CHECKPOINT_VERSION;
-/// The format of segments.
-const SEGMENT_VERSION: u32 = 1;
+/// The format of segments and of the records in them. Version 1 was that of test builds, whose records said less.
+const SEGMENT_VERSION: u32 = 2;
 /// The format of checkpoints. Version 1 was that of test builds and said less of the segments that it needs.
 const CHECKPOINT_VERSION: u32 = 2;
 /// Bytes of a segment's header, before the stream.

@@ -7,7 +7,7 @@ use super::{
     DeduplicationScope, Fifo, QueueSettings, RedriveAllowPolicy, RedrivePermission, RedrivePolicy,
     ThroughputLimit,
 };
-use crate::keys::QueueKey;
+use crate::keys::{QueueKey, TopicKey};
 
 const WHAT: &str = "queue settings";
 
@@ -123,4 +123,13 @@ pub(crate) fn get_scope(get: &mut Get<'_>) -> Result<Scope, Malformed> {
         account: get.str("account")?.to_owned(),
         region: get.str("region")?.to_owned(),
     })
+}
+
+pub(crate) fn put_topic(out: &mut Vec<u8>, topic: &TopicKey) {
+    put_scope(out, &topic.scope);
+    out.put_str(&topic.name);
+}
+
+pub(crate) fn get_topic(get: &mut Get<'_>) -> Result<TopicKey, Malformed> {
+    Ok(TopicKey::new(get_scope(get)?, get.str("topic name")?))
 }

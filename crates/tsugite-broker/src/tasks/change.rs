@@ -46,6 +46,8 @@ pub struct Move {
     pub seq: u64,
     /// Where it goes.
     pub to: QueueId,
+    /// The number that it gets there.
+    pub number: u64,
     /// Bytes of its new payload.
     pub len: u32,
 }
@@ -97,6 +99,7 @@ impl TaskChange {
                 for one in moves {
                     out.put_u64(one.seq);
                     out.put_u32(one.to.0);
+                    out.put_u64(one.number);
                     out.put_u32(one.len);
                 }
                 out.extend_from_slice(payloads);
@@ -134,6 +137,7 @@ fn get_moves(source: QueueId, id: Uuid, get: &mut Get<'_>) -> Result<TaskChange,
         moves.push(Move {
             seq: get.u64(WHAT)?,
             to: QueueId(get.u32(WHAT)?),
+            number: get.u64(WHAT)?,
             len: get.u32(WHAT)?,
         });
     }

@@ -238,7 +238,7 @@ impl Broker {
             return self.progress(Some(change), 0, false, now);
         }
         let still = self.still_there(queue, task, step);
-        let (mut moves, mut payloads, mut unreadable) = (Vec::new(), Vec::new(), false);
+        let (mut moves, mut payloads, mut unreadable) = (Vec::<Move>::new(), Vec::new(), false);
         for message in step.messages.iter().filter(|m| still.contains(&m.candidate.seq)) {
             let start = payloads.len();
             let written = message.payload.is_some_and(|payload| {
@@ -248,9 +248,12 @@ impl Broker {
                 unreadable = true;
                 break;
             }
+            let to = message.candidate.to;
+            let before = moves.iter().filter(|one| one.to == to).count();
             moves.push(Move {
                 seq: message.candidate.seq,
-                to: message.candidate.to,
+                to,
+                number: self.next_number(to) + before as u64,
                 len: (payloads.len() - start) as u32,
             });
         }
@@ -458,6 +461,7 @@ impl Broker {
             }
             if let Some(queue) = self.queues.get_mut(&one.to) {
                 // Deduplication is for sends: a moved message is never dropped as a repeat.
+                queue.number_from(one.number);
                 queue.store(payload, 0, at, at, group.as_deref());
                 queue.tally.sent.add(1, at);
                 filled.insert(one.to);
