@@ -92,14 +92,7 @@ impl Broker {
                 created,
                 settings,
             } => {
-                self.next_queue = self.next_queue.max(queue.0.saturating_add(1));
-                // Only after a repair: the record that deleted a queue of this name is lost.
-                if let Some(old) = self.queue_id(&key) {
-                    self.remove_queue(old);
-                }
-                let names = self.names.entry(key.scope.clone()).or_default();
-                names.insert(key.name.clone(), queue);
-                self.queues.insert(queue, Queue::new(key, *settings, created));
+                self.add_queue(queue, Queue::new(key, *settings, created));
             }
             Change::SetQueueAttributes {
                 queue,
@@ -186,6 +179,17 @@ impl Broker {
         if let Some(queue) = self.queues.get(&id) {
             self.deleted.push_back((at, queue.key.clone()));
         }
+    }
+
+    fn add_queue(&mut self, id: QueueId, queue: Queue) {
+        self.next_queue = self.next_queue.max(id.0.saturating_add(1));
+        // Only after records were lost: among them the one that deleted a queue of this name.
+        if let Some(old) = self.queue_id(&queue.key) {
+            self.remove_queue(old);
+        }
+        let names = self.names.entry(queue.key.scope.clone()).or_default();
+        names.insert(queue.key.name.clone(), id);
+        self.queues.insert(id, queue);
     }
 
     fn remove_queue(&mut self, id: QueueId) {

@@ -1,4 +1,7 @@
 //! The numbers of messages: given in order, and told from records where some of the records are lost.
+//!
+//! Records that store messages say their numbers, although these follow from the state: so a lost record cannot make
+//! later ones mean other messages, and its gap in the numbers is seen.
 
 use tsugite_base::Uuid;
 

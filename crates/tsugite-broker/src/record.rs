@@ -25,9 +25,7 @@
 //! | 22 | [`Change::RepeatReceive`] | number u32, the attempt's key, timeout u32 ms |
 //! | 19 | [`Change::Relocate`] | number u32, count u32 × (seq u64, old position u64, delivery u32, length u32), bytes to the end |
 //!
-//! Records that store messages say the numbers that these get (`first` and those after it), although they follow from
-//! the state: so a lost record cannot make later ones mean other messages, and its gap in the numbers is seen.
-//!
+//! Records that store messages say the numbers that these get, `first` and those after it (`numbers.rs` says why).
 //! Payloads end their record, so that their place follows from the record's end and their lengths.
 
 use tsugite_base::codec::{Get, Malformed, Put};
@@ -220,16 +218,7 @@ impl Change {
             } => {
                 out.put_u32(queue.0);
                 out.put_u64(*first);
-                out.put_u32(entries.len() as u32);
-                let grouped = entries.iter().any(|entry| entry.grouped);
-                for entry in entries {
-                    out.put_u32(entry.delay_ms);
-                    out.put_u32(entry.len);
-                    if grouped {
-                        out.put_u8(u8::from(entry.grouped));
-                        out.put_option(entry.key, |out, key| key.encode(out));
-                    }
-                }
+                put_entries(out, entries);
                 out.extend_from_slice(payloads);
             }
             Change::Receive {
@@ -482,6 +471,19 @@ fn get_send(queue: QueueId, grouped: bool, get: &mut Get<'_>) -> Result<Change, 
         entries,
         payloads,
     })
+}
+
+fn put_entries(out: &mut Vec<u8>, entries: &[Sent]) {
+    out.put_u32(entries.len() as u32);
+    let grouped = entries.iter().any(|entry| entry.grouped);
+    for entry in entries {
+        out.put_u32(entry.delay_ms);
+        out.put_u32(entry.len);
+        if grouped {
+            out.put_u8(u8::from(entry.grouped));
+            out.put_option(entry.key, |out, key| key.encode(out));
+        }
+    }
 }
 
 fn put_seqs(out: &mut Vec<u8>, seqs: &[u64]) {

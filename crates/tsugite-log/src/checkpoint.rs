@@ -33,6 +33,12 @@ impl Needs {
         Some(self.kept[at].1)
     }
 
+    /// How far a segment reaches at least, as far as the checkpoint knows.
+    pub(crate) fn reach(&self, base: u64) -> u64 {
+        let holder = if base == self.holder { self.lsn } else { base };
+        self.end_of(base).unwrap_or(holder)
+    }
+
     fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(12 + 16 * self.kept.len());
         out.put_u64(self.holder);

@@ -39,6 +39,13 @@ pub enum OpenError {
         /// The format version of the file.
         version: u32,
     },
+    /// A repair cannot be done.
+    Hopeless {
+        /// The directory.
+        location: String,
+        /// Why not.
+        why: String,
+    },
     /// The data is damaged beyond what an interrupted write explains.
     Corrupt(Corruption),
 }
@@ -94,10 +101,12 @@ impl fmt::Display for OpenError {
                 "{file} has format version {version}, which no released tsugite wrote and this one does not read: \
                  empty the queues with the build that wrote it, or move the directory away to start empty"
             ),
+            OpenError::Hopeless { location, why } => write!(f, "{location} cannot be repaired: {why}"),
             OpenError::Corrupt(corruption) => write!(
                 f,
                 "{corruption}. Acknowledged data would be lost, so the store does not open and nothing was changed. \
-                 Run `tsugite verify {}` for the whole report; restore the directory from a backup, or move it away to start empty",
+                 Run `tsugite verify {0}` for the whole report; restore the directory from a backup, let `tsugite repair {0}` keep \
+                 what can still be read, or move the directory away to start empty",
                 corruption.location
             ),
         }

@@ -202,7 +202,7 @@ fn open_segments(
                 header.log_id
             )));
         }
-        if needs.end_of(base).is_some_and(|end| end > segment.limit()) {
+        if needs.reach(base) > segment.limit() {
             return Err(damaged("it is shorter than what was written to it".into()));
         }
         segments.push(Arc::new(segment));

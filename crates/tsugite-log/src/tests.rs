@@ -15,6 +15,7 @@ use crate::format::{SEGMENT_HEADER, SegmentHeader};
 use crate::testing::{Change, Rig, Still, TINY, TempDir, Toy, world};
 use crate::{Corruption, Log, OpenError, Options, Threads};
 
+mod repair;
 mod space;
 
 const FIRST: &str = "log-0000000000000000";

@@ -9,7 +9,7 @@ use tsugite_base::codec::Malformed;
 use crate::checkpoint::{self, Needs, Unusable};
 use crate::disk::Disk;
 use crate::domains::{Domains, Settings};
-use crate::format::{BadHeader, RawRecord, VERSION, checkpoint_name, records, segment_name};
+use crate::format::{BadHeader, FrameHeader, RawRecord, VERSION, checkpoint_name, records, segment_name};
 use crate::listing::Listing;
 use crate::open_error::{Corruption, OpenError};
 use crate::recovery::{Torn, open_segment, torn};
@@ -33,6 +33,8 @@ pub struct Report {
     pub torn: Option<Torn>,
     /// Stored messages whose payloads were checked.
     pub messages: u64,
+    /// Damaged frames that nobody reads: a checkpoint covers them, and no message that is stored lies in them.
+    pub unneeded: Vec<(String, u64)>,
     /// Damage, in the order of the log; that of messages last.
     pub damage: Vec<Corruption>,
 }
@@ -58,6 +60,11 @@ impl Report {
     /// Whether the store would open and every byte that it may read is as it was written.
     pub fn is_sound(&self) -> bool {
         self.damage.is_empty()
+    }
+
+    fn broken(&mut self, segment: &Segment, at: u64, follows: String) {
+        let (file, offset) = (segment_name(segment.base), segment.offset(at));
+        self.damaged(file, at, offset, "no valid frame begins here", follows);
     }
 
     fn damaged(
@@ -115,6 +122,9 @@ impl fmt::Display for Report {
                 torn.file, torn.len, torn.offset
             )?;
         }
+        for (file, offset) in &self.unneeded {
+            writeln!(f, "{file}: a frame at byte {offset} is damaged; nothing needs it")?;
+        }
         for damage in &self.damage {
             writeln!(f, "DAMAGED {damage}")?;
         }
@@ -126,12 +136,17 @@ impl fmt::Display for Report {
 /// Reads every file of a store that no process has open, checks every checksum and decodes every record.
 /// Damage is reported, not an error; an error means that the store could not be looked at.
 pub fn verify(disk: &dyn Disk) -> Result<Report, OpenError> {
-    let failed = |what: String| move |error: io::Error| OpenError::Io { what, error };
-    let location = disk.location();
     let _guard = disk.lock().map_err(|why| OpenError::Locked {
-        location: location.clone(),
+        location: disk.location(),
         why,
     })?;
+    look(disk)
+}
+
+/// [`verify`] for who has the lock.
+pub(crate) fn look(disk: &dyn Disk) -> Result<Report, OpenError> {
+    let failed = |what: String| move |error: io::Error| OpenError::Io { what, error };
+    let location = disk.location();
     let listing = Listing::read(disk).map_err(failed(format!("reading {location}")))?;
     let mut report = Report {
         location,
@@ -158,6 +173,10 @@ pub fn verify(disk: &dyn Disk) -> Result<Report, OpenError> {
                 let next = segments.get(i + 1).copied();
                 verify_segment(&segment, id, next, needs.as_ref(), &mut stock, &mut report)
                     .map_err(failed(format!("reading {file}")))?;
+                if needs.as_ref().is_some_and(|n| n.reach(base) > segment.limit()) {
+                    let what = "it is shorter than what was written to it";
+                    report.damaged(file, base, 0, what, "a checkpoint says so");
+                }
                 stock.segments.push(segment);
             }
             Err(bad) => {
@@ -265,10 +284,11 @@ impl Stock {
         let Some(Domains { broker, .. }) = &self.state else {
             return;
         };
+        let segments: Vec<&Segment> = self.segments.iter().collect();
         for stowed in broker.stored() {
             report.messages += 1;
             for place in stowed.places() {
-                let Err((file, offset, what)) = self.read(place) else {
+                let Some((file, offset, what)) = unreadable(&segments, place) else {
                     continue;
                 };
                 let queue = broker.queue_key(stowed.queue);
@@ -278,22 +298,22 @@ impl Stock {
             }
         }
     }
+}
 
-    /// Why the bytes at a place are not what was written: file, offset, and what is wrong.
-    fn read(&self, place: Place) -> Result<(), (String, u64, String)> {
-        let after = self.segments.partition_point(|s| s.base <= place.lsn);
-        let segment = after.checked_sub(1).map(|at| &self.segments[at]);
-        let Some(segment) = segment.filter(|s| place.end() <= s.limit()) else {
-            let what = format!("no segment holds position {:#x}", place.lsn);
-            return Err((segment_name(place.lsn), 0, what));
-        };
-        let wrong = |what: String| Err((segment_name(segment.base), segment.offset(place.lsn), what));
-        match segment.read(place) {
-            Ok(bytes) if Domains::intact(&bytes) => Ok(()),
-            Ok(_) => wrong("the checksum of a stored message does not match".into()),
-            Err(error) => wrong(error.to_string()),
-        }
-    }
+/// Why the bytes at a place are not what was written: file, offset, and what is wrong. `None` if they are.
+pub(crate) fn unreadable(segments: &[&Segment], place: Place) -> Option<(String, u64, String)> {
+    let after = segments.partition_point(|s| s.base <= place.lsn);
+    let segment = after.checked_sub(1).map(|at| segments[at]);
+    let Some(segment) = segment.filter(|s| place.end() <= s.limit()) else {
+        let what = format!("no segment holds position {:#x}", place.lsn);
+        return Some((segment_name(place.lsn), 0, what));
+    };
+    let what = match segment.read(place) {
+        Ok(bytes) if Domains::intact(&bytes) => return None,
+        Ok(_) => "the checksum of a stored message does not match".into(),
+        Err(error) => error.to_string(),
+    };
+    Some((segment_name(segment.base), segment.offset(place.lsn), what))
 }
 
 /// Walks all frames of a segment. `next` is the base of the segment after it.
@@ -317,17 +337,11 @@ fn verify_segment(
         let found = walk.look()?;
         if let Found::Frame(header) = found {
             let (lsn, payload) = walk.payload(header)?;
-            for record in records(lsn, payload) {
+            for applied in records(lsn, payload).map(|record| stock.apply(&record?)) {
                 out.records += 1;
-                let applied = record.and_then(|record| stock.apply(&record));
                 if let Err(e) = applied {
-                    report.damaged(
-                        out.file.clone(),
-                        lsn,
-                        segment.offset(lsn),
-                        e.to_string(),
-                        "its frame's checksum is valid",
-                    );
+                    let (file, offset) = (out.file.clone(), segment.offset(lsn));
+                    report.damaged(file, lsn, offset, e.to_string(), "its frame's checksum is valid");
                 }
             }
             out.frames += 1;
@@ -336,28 +350,25 @@ fn verify_segment(
             continue;
         }
         let at = walk.at();
-        if let Some(frame) = walk.seek()? {
+        let frame = walk.seek()?;
+        if let Some(resume) = needs.and_then(|needs| passed(needs, segment.base, at, frame)) {
+            report.unneeded.push((out.file.clone(), segment.offset(at)));
+            if resume > segment.limit() {
+                break;
+            }
+            walk = Walk::new(segment, log_id, resume);
+            continue;
+        }
+        if let Some(frame) = frame {
             let follows = format!("a valid frame follows at byte {}", segment.offset(frame.lsn));
-            report.damaged(
-                out.file.clone(),
-                at,
-                segment.offset(at),
-                "no valid frame begins here",
-                follows,
-            );
+            report.broken(segment, at, follows);
             continue;
         }
         match next {
             // Dead segments are removed one by one: a gap behind one that is kept is no loss.
-            Some(base) if at != base && needs.and_then(|n| n.end_of(segment.base)) != Some(at) => {
+            Some(base) if at != base && needs.and_then(|n| n.end_of(segment.base)).is_none() => {
                 let follows = format!("the log goes on in {}", segment_name(base));
-                report.damaged(
-                    out.file.clone(),
-                    at,
-                    segment.offset(at),
-                    "no valid frame begins here",
-                    follows,
-                );
+                report.broken(segment, at, follows);
             }
             Some(_) => {}
             None => report.torn = torn(segment, log_id, at, found)?,
@@ -366,6 +377,18 @@ fn verify_segment(
     }
     report.segments.push(out);
     Ok(())
+}
+
+/// Where to look on if what stands at `at` of a segment is damaged and below the checkpoint, so that no start reads it:
+/// at the next valid frame, or where the replay begins. Beyond the segment: nowhere.
+fn passed(needs: &Needs, base: u64, at: u64, next: Option<FrameHeader>) -> Option<u64> {
+    let below = match needs.end_of(base) {
+        Some(end) => at < end,
+        None => at < needs.lsn,
+    };
+    let resume = next.map_or(needs.lsn, |frame| frame.lsn.min(needs.lsn));
+    let nowhere = needs.end_of(base).is_some() && next.is_none();
+    below.then_some(if nowhere { u64::MAX } else { resume })
 }
 
 #[cfg(test)]

@@ -123,8 +123,8 @@ fn bad_usage_and_bad_configurations_exit_with_2() {
             "tsugite: --admin: 0.0.0.0:0 can be reached from other machines".into(),
         ),
         (
-            vec!["repair", "somewhere"],
-            "tsugite: repair is not supported yet".into(),
+            vec!["repair"],
+            "error: the following required arguments were not provided".into(),
         ),
         (vec!["fly"], "error: unrecognized subcommand 'fly'".into()),
         (vec!["up", "--fly"], "error: unexpected argument '--fly'".into()),
@@ -438,6 +438,61 @@ fn a_stopped_store_can_be_verified_and_a_running_one_cannot() {
         std::fs::read_dir(&other).unwrap().count(),
         0,
         "verify changes nothing"
+    );
+}
+
+#[test]
+fn a_damaged_store_is_repaired_and_starts_again() {
+    let mut running = Running::start("queues: [{name: q}]\n", &[]);
+    let data = running.home.0.join("data");
+    let (code, _, stderr) = finish(command().arg("repair").arg(&data));
+    assert_eq!((code, stderr.contains("in use")), (1, true), "{stderr}");
+    running.signal(Signal::TERM);
+    assert_eq!(running.wait().code(), Some(0));
+    let (code, stdout, _) = finish(command().arg("repair").arg(&data));
+    assert_eq!(
+        (code, stdout.starts_with("nothing to repair")),
+        (0, true),
+        "{stdout}"
+    );
+
+    let segment = data.join("log-0000000000000000");
+    let mut bytes = fs::read(&segment).unwrap();
+    bytes[20] ^= 1;
+    fs::write(&segment, &bytes).unwrap();
+    assert_eq!(finish(command().arg("verify").arg(&data)).0, 1);
+    let (code, stdout, stderr) = finish(command().args(["repair", "--json"]).arg(&data));
+    assert_eq!(code, 0, "{stdout}{stderr}");
+    let done: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(
+        (&done["repaired"], &done["messages"]),
+        (&true.into(), &0.into()),
+        "{stdout}"
+    );
+    assert_eq!(done["damage"][0]["file"], "log-0000000000000000");
+    assert_eq!(done["lost"], serde_json::json!([]));
+    let kept = fs::read(data.join("log-0000000000000000.damaged-1")).unwrap();
+    assert!(kept == bytes, "as it was");
+    let (code, stdout, _) = finish(command().arg("verify").arg(&data));
+    assert_eq!(code, 0, "{stdout}");
+    let nowhere = data.join("nowhere");
+    assert_eq!(finish(command().arg("repair").arg(&nowhere)).0, 1);
+    assert!(!nowhere.exists());
+    // It opens, and the queue is in it: a configuration that wants another one like it is refused.
+    let different = running.home.file(
+        "different.yaml",
+        "queues: [{name: q, attributes: {VisibilityTimeout: 31}}]\n",
+    );
+    let mut up = command();
+    up.arg("up").arg("-c").arg(&different).arg("--data").arg(&data);
+    for role in ["--gateway", "--aws", "--admin", "--dns"] {
+        up.args([role, "off"]);
+    }
+    let (code, _, stderr) = finish(&mut up);
+    assert_eq!(code, 1, "{stderr}");
+    assert!(
+        stderr.contains("the configuration declares the queue `q`, but"),
+        "{stderr}"
     );
 }
 

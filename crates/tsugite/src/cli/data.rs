@@ -3,9 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use serde_json::{Value, json};
 use tsugite_log::disk::real::RealDisk;
+use tsugite_log::{Gap, Repaired, Sizes};
 
 use super::{Failed, out};
+use crate::world;
 
 #[derive(Debug, Args)]
 pub(super) struct Verify {
@@ -55,13 +58,67 @@ pub(super) struct Repair {
     /// Data directory
     #[arg(value_name = "DIR")]
     dir: PathBuf,
+    /// Print what was lost and done as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 impl Repair {
     pub(super) fn run(self) -> Result<(), Failed> {
-        Err(Failed::Usage(format!(
-            "repair is not supported yet; `tsugite verify {}` says what is damaged",
-            self.dir.display()
-        )))
+        exists(&self.dir)?;
+        let failed =
+            |error: &dyn std::fmt::Display| Failed::Failure(format!("{}: {error}", self.dir.display()));
+        let disk = RealDisk::open(&self.dir).map_err(|error| failed(&error))?;
+        let (world, _) = world::host();
+        let done = tsugite_log::repair(&disk, &world, &Sizes::default()).map_err(|error| failed(&error))?;
+        if self.json {
+            let text = serde_json::to_string_pretty(&document(&done)).map_err(|error| failed(&error))?;
+            return out(&format!("{text}\n"));
+        }
+        out(&format!("{done}\n"))
     }
+}
+
+fn document(done: &Repaired) -> Value {
+    let damage = done.damage.iter().map(|d| {
+        json!({
+            "file": d.file, "offset": d.offset, "log_position": d.lsn, "what": d.what, "follows": d.follows,
+        })
+    });
+    let lost = done.lost.iter().map(|lost| {
+        json!({
+            "queue": lost.queue, "number": lost.number, "message_id": lost.id.map(|id| id.to_string()),
+            "why": lost.why,
+        })
+    });
+    json!({
+        "location": done.location,
+        "repaired": !done.was_sound(),
+        "messages": done.messages,
+        "damage": damage.collect::<Vec<_>>(),
+        "lost": lost.collect::<Vec<_>>(),
+        "gaps": done.gaps.iter().map(gap).collect::<Vec<_>>(),
+        "set_aside": done.set_aside,
+    })
+}
+
+fn gap(gap: &Gap) -> Value {
+    let missing = gap
+        .missing
+        .iter()
+        .map(|run| json!({"queue": run.queue, "first": run.first, "last": run.last, "most": run.most()}));
+    let strangers = gap
+        .strangers
+        .iter()
+        .map(|(number, messages)| json!({"queue_number": number, "messages": messages}));
+    json!({
+        "file": gap.file,
+        "from": gap.from,
+        "to": gap.to,
+        "bytes": gap.bytes(),
+        "missing": missing.collect::<Vec<_>>(),
+        "lost_queues": strangers.collect::<Vec<_>>(),
+        // A lost record may have been a delete of any queue.
+        "messages_may_reappear": true,
+    })
 }

@@ -51,7 +51,7 @@ enum Command {
     Topics(admin::Topics),
     /// Check a data directory without changing it
     Verify(data::Verify),
-    /// Repair a data directory (not supported yet)
+    /// Make a damaged data directory open again with all that can be read, and name what was lost
     Repair(data::Repair),
 }
 
