@@ -91,7 +91,7 @@ impl Default for Sizes {
             reserve: MIB + MIB / 2,
             max_batch: 8 * MIB,
             checkpoint_bytes: 256 * MIB,
-            hot: 64 * MIB,
+            hot: 48 * MIB,
             spares: 4,
             slack: 512 * MIB,
         }
