@@ -438,8 +438,10 @@ fn metrics_tell_the_main_things() {
         "tsugite_build_info{version=\"",
         "tsugite_process_resident_bytes ",
         "tsugite_process_open_fds ",
-        "tsugite_queue_messages{queue=\"q\",region=\"us-east-1\",state=\"visible\"} 0",
-        "tsugite_queue_oldest_age_seconds{queue=\"q\",region=\"us-east-1\"} 0",
+        "tsugite_queue_messages{queue=\"q\",account=\"000000000000\",region=\"us-east-1\",state=\"visible\"} 0",
+        "tsugite_queue_oldest_age_seconds{queue=\"q\",account=\"000000000000\",region=\"us-east-1\"} 0",
+        "tsugite_queue_sent_total{queue=\"q\",account=\"000000000000\",region=\"us-east-1\"} 0",
+        "tsugite_queue_dead_lettered_total{queue=\"q\",account=\"000000000000\",region=\"us-east-1\"} 0",
         "tsugite_log_sync_duration_seconds_count ",
         "tsugite_aws_requests_total{service=\"sqs\",action=\"SendMessage\",outcome=\"succeeded\"} 0",
         "tsugite_gateway_connections 0",
@@ -495,6 +497,9 @@ fn the_command_line_shows_what_the_api_says() {
         "QUEUE  DEPTH  IN FLIGHT  DELAYED  OLDEST MS  SENT/S  RECEIVED/S  DELETED/S\n\
          q      0      0          0        -          0.0     0.0         0.0\n"
     );
+    assert_eq!(ask(&["queues", "ls", "--account", "111111111111"]), "no queues\n");
+    let (code, _, stderr) = finish(command().args(["queues", "ls", "--account", "12"]));
+    assert!(code == 2 && stderr.contains("twelve digits"), "{stderr}");
     assert_eq!(ask(&["topics", "ls"]), "TOPIC  SUBSCRIPTIONS\nt      1\n");
     assert_eq!(
         ask(&["services", "ls"]),

@@ -2,6 +2,7 @@
 
 use std::fmt::{Display, Write};
 
+use tsugite_broker::{QueueKey, Tally};
 use tsugite_gateway::{Latencies, MetricsSnapshot};
 use tsugite_log::{LogMetrics, SYNC_BUCKETS_MICROS};
 use tsugite_traffic::State;
@@ -325,12 +326,8 @@ fn queues<S: Store>(page: &mut Page, admin: &Admin<S>) {
             ("in_flight", queue.in_flight),
             ("delayed", queue.delayed),
         ] {
-            let labels = [
-                ("queue", key.name.as_str()),
-                ("region", key.scope.region.as_str()),
-                ("state", state),
-            ];
-            page.sample(name, &labels, count);
+            let [queue, account, region] = labels(key);
+            page.sample(name, &[queue, account, region, ("state", state)], count);
         }
     }
     let name = "tsugite_queue_oldest_age_seconds";
@@ -340,12 +337,48 @@ fn queues<S: Store>(page: &mut Page, admin: &Admin<S>) {
         "Age of the oldest stored message; 0 if there is none.",
     );
     for queue in &stats {
-        let labels = [
-            ("queue", queue.queue.name.as_str()),
-            ("region", queue.queue.scope.region.as_str()),
-        ];
-        page.sample(name, &labels, queue.oldest_age.unwrap_or_default().as_secs_f64());
+        let age = queue.oldest_age.unwrap_or_default().as_secs_f64();
+        page.sample(name, &labels(&queue.queue), age);
     }
+    for (name, help, total) in COUNTS {
+        page.family(name, "counter", help);
+        for queue in &stats {
+            page.sample(name, &labels(&queue.queue), total(&queue.tally));
+        }
+    }
+}
+
+/// A counter of every queue, since the start: its name, what it counts, and where.
+type QueueCount = (&'static str, &'static str, fn(&Tally) -> u64);
+
+const COUNTS: [QueueCount; 5] = [
+    ("tsugite_queue_sent_total", "Messages stored.", |t| t.sent.total),
+    ("tsugite_queue_received_total", "Deliveries begun.", |t| {
+        t.received.total
+    }),
+    (
+        "tsugite_queue_deleted_total",
+        "Messages deleted by receivers.",
+        |t| t.deleted.total,
+    ),
+    (
+        "tsugite_queue_expired_total",
+        "Messages older than the retention.",
+        |t| t.expired.total,
+    ),
+    (
+        "tsugite_queue_dead_lettered_total",
+        "Messages gone to the dead-letter queue.",
+        |t| t.dead_lettered.total,
+    ),
+];
+
+fn labels(key: &QueueKey) -> [(&str, &str); 3] {
+    [
+        ("queue", &key.name),
+        ("account", &key.scope.account),
+        ("region", &key.scope.region),
+    ]
 }
 
 /// How long everything stood still for the sake of checkpoints.

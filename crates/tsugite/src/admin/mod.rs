@@ -190,7 +190,7 @@ impl<S: Store> Admin<S> {
                 service,
                 id,
             } => instances::get(self, instance_name(namespace, service, id)).await,
-            Resource::Queues => Ok(queues::list(self)),
+            Resource::Queues => Ok(queues::list(self, query)),
             Resource::Queue(name) => queues::get(self, &name, query),
             Resource::QueueGroups(name) => queues::groups(self, &name, query),
             Resource::QueueRedrive(name) => redrive::list(self, &name, query).await,

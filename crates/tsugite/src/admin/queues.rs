@@ -13,11 +13,17 @@ use super::messages::refused;
 use super::resource::encode;
 use super::{Admin, Query, Store};
 
-pub(super) fn list<S: Store>(admin: &Admin<S>) -> Answer {
+/// The queues of all accounts and regions, or of those that `?account=…&region=…` names.
+pub(super) fn list<S: Store>(admin: &Admin<S>, query: &Query) -> Answer {
     let default = admin.default_scope();
     let stats = admin.store.queue_stats();
+    let named = |parameter: &str, value: &str| query.get(parameter).is_none_or(|named| named == value);
     let queues: Vec<Value> = stats
         .iter()
+        .filter(|queue| {
+            let scope = &queue.queue.scope;
+            named("account", &scope.account) && named("region", &scope.region)
+        })
         .map(|queue| {
             with_links(
                 queue_body(queue),

@@ -122,7 +122,7 @@ impl Resource {
             Resource::Services if looks => Some(&["after"]),
             Resource::Messages(_) if looks => Some(&["account", "region", "after", "limit", "id"]),
             Resource::QueueGroups(_) if looks => Some(&["account", "region", "limit"]),
-            Resource::Topics | Resource::Topic(_) if looks => Some(&["account", "region"]),
+            Resource::Queues | Resource::Topics | Resource::Topic(_) if looks => Some(&["account", "region"]),
             Resource::Queue(_)
             | Resource::Messages(_)
             | Resource::Message { .. }

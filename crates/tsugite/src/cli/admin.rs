@@ -146,12 +146,18 @@ pub(super) fn list(target: &Target, path: &str, key: &str, columns: &[(&str, &st
     print(target, &answer, || {
         let head: Vec<&str> = columns.iter().map(|(head, _)| *head).collect();
         let members = answer[key].as_array().map(Vec::as_slice).unwrap_or_default();
+        // Names of several accounts or regions may be the same: then the ARN tells them apart.
+        let names: std::collections::BTreeSet<_> = members.iter().map(|m| m["name"].as_str()).collect();
+        let unique = names.len() == members.len();
         let rows: Vec<Vec<String>> = members
             .iter()
             .map(|member| {
                 columns
                     .iter()
-                    .map(|(_, column)| plain(column.split('.').fold(member, |value, key| &value[key])))
+                    .map(|(_, column)| match member.get("arn") {
+                        Some(arn) if *column == "name" && !unique => plain(arn),
+                        _ => plain(column.split('.').fold(member, |value, key| &value[key])),
+                    })
                     .collect()
             })
             .collect();

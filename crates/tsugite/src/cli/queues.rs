@@ -26,14 +26,20 @@ const EXAMPLES: &str = "Examples:
 pub(super) struct Queues {
     #[command(flatten)]
     target: Target,
-    /// Twelve digits [default: that of the server]
-    #[arg(long, global = true)]
+    /// Twelve digits [default: that of the server; all for ls]
+    #[arg(long, global = true, value_parser = account)]
     account: Option<String>,
-    /// For example eu-west-1 [default: that of the server]
+    /// For example eu-west-1 [default: that of the server; all for ls]
     #[arg(long, global = true)]
     region: Option<String>,
     #[command(subcommand)]
     action: Option<Action>,
+}
+
+fn account(text: &str) -> Result<String, String> {
+    let fits = text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit());
+    fits.then(|| text.to_owned())
+        .ok_or_else(|| "an account has twelve digits".into())
 }
 
 #[derive(Debug, Subcommand)]
@@ -128,7 +134,7 @@ impl Queues {
         match self.action.as_ref().unwrap_or(&Action::Ls) {
             Action::Ls => list(
                 &self.target,
-                "/v1/queues",
+                &format!("/v1/queues{}", self.parameters(&[])),
                 "queues",
                 &[
                     ("QUEUE", "name"),
@@ -165,6 +171,15 @@ impl Queues {
     }
 
     fn path(&self, queue: &str, below: &str, parameters: &[(&str, String)]) -> String {
+        format!(
+            "/v1/queues/{}{below}{}",
+            segment(queue),
+            self.parameters(parameters)
+        )
+    }
+
+    /// A query string of these parameters and the scope, or nothing.
+    fn parameters(&self, parameters: &[(&str, String)]) -> String {
         let scope = [("account", &self.account), ("region", &self.region)];
         let scope = scope
             .into_iter()
@@ -174,7 +189,7 @@ impl Queues {
             .map(|(key, value)| format!("{key}={}", segment(&value)))
             .collect();
         let start = if all.is_empty() { "" } else { "?" };
-        format!("/v1/queues/{}{below}{start}{}", segment(queue), all.join("&"))
+        format!("{start}{}", all.join("&"))
     }
 
     fn show(&self, queue: &str) -> Result<(), Failed> {
