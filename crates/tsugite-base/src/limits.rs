@@ -10,6 +10,26 @@ pub const BATCH_ENTRIES: usize = 10;
 pub const MESSAGE_BYTES: usize = 1_048_576;
 /// Bytes of one published message with its attributes (AWS: SNS default).
 pub const TOPIC_MESSAGE_BYTES: usize = 262_144;
+/// Bytes of a topic's policy, and of its data protection policy (AWS).
+pub const TOPIC_POLICY_BYTES: usize = 30_720;
+/// Subscriptions of a FIFO topic, of a standard one, and of one with messages above 256 KiB (AWS).
+pub const FIFO_TOPIC_SUBSCRIPTIONS: usize = 100;
+/// See [`FIFO_TOPIC_SUBSCRIPTIONS`].
+pub const TOPIC_SUBSCRIPTIONS: usize = 12_500_000;
+/// See [`FIFO_TOPIC_SUBSCRIPTIONS`].
+pub const LARGE_TOPIC_SUBSCRIPTIONS: usize = 100;
+/// Filter policies of one topic, unless the operator wants more (AWS).
+pub const FILTER_POLICIES: usize = 200;
+/// Seconds for which a token of a subscription counts (AWS: two days).
+pub const TOKEN_SECONDS: u64 = 172_800;
+/// Bytes of an endpoint's URL.
+pub const ENDPOINT_BYTES: usize = 2_048;
+/// Seconds for which a message stays in an outbox at most: the longest retention of a queue.
+pub const RETENTION_SECONDS: u32 = 1_209_600;
+/// Messages to addresses and phones that are kept for people to look at.
+pub const CAPTURED_MESSAGES: usize = 1_000;
+/// Elements on one page of a list of topics or subscriptions (AWS).
+pub const LIST_TOPICS: usize = 100;
 /// Message attributes on one message.
 pub const MESSAGE_ATTRIBUTES: usize = 10;
 /// Characters of a message attribute's name, and of its data type.

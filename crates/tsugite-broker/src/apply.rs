@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use tsugite_base::{Place, Timestamp, limits};
 
-use crate::broker::{Broker, Subscription};
+use crate::broker::Broker;
 use crate::dedup::First;
 use crate::keys::QueueId;
-use crate::payload::{self, Delivery};
+use crate::payload;
 use crate::queue::Queue;
 use crate::record::{Change, Record, Sent};
 
@@ -28,6 +28,7 @@ impl Broker {
                     false
                 });
                 self.apply_send(queue, &entries, &payloads, place.end(), at);
+                self.trim_captured(queue);
             }
             Change::Receive {
                 queue,
@@ -66,15 +67,7 @@ impl Broker {
                     q.hide(seq, at, at + Duration::from_millis(timeout_ms.into()));
                 }
             }),
-            Change::Publish {
-                numbers,
-                deliveries,
-                payload,
-            } => {
-                let lsn = place.end() - payload.len() as u64;
-                let len = payload.len() as u32;
-                self.apply_publish(&numbers, &deliveries, Place { lsn, len }, at);
-            }
+            Change::Topic(change) => self.apply_topic(change, place.end(), at),
             Change::MoveTask(change) => self.apply_task(change, place.end(), at),
             Change::Relocate { queue, moved, bytes } => {
                 self.apply_relocation(queue, &moved, &bytes, place.end());
@@ -112,28 +105,6 @@ impl Broker {
                 q.purge(at);
                 false
             }),
-            Change::CreateTopic { topic } => {
-                self.topics.entry(topic).or_default();
-            }
-            Change::DeleteTopic { topic } => {
-                self.topics.remove(&topic);
-            }
-            Change::Subscribe {
-                topic,
-                subscription,
-                queue,
-                raw,
-            } => {
-                if let Some(topic) = self.topics.get_mut(&topic) {
-                    let to = Subscription { queue, raw };
-                    topic.subscriptions.insert(subscription, to);
-                }
-            }
-            Change::Unsubscribe { topic, subscription } => {
-                if let Some(topic) = self.topics.get_mut(&topic) {
-                    topic.subscriptions.remove(&subscription);
-                }
-            }
             Change::TagQueue { queue, set, removed } => {
                 if self.queues.contains_key(&queue) {
                     self.tags.change(queue, set, &removed);
@@ -146,13 +117,13 @@ impl Broker {
             | Change::Delete { .. }
             | Change::ChangeVisibility { .. }
             | Change::MoveTask(_)
-            | Change::Publish { .. }
+            | Change::Topic(_)
             | Change::Relocate { .. } => {}
         }
     }
 
     /// Changes a queue that exists; `change` says whether there may be something to receive.
-    fn with(&mut self, id: QueueId, change: impl FnOnce(&mut Queue) -> bool) {
+    pub(crate) fn with(&mut self, id: QueueId, change: impl FnOnce(&mut Queue) -> bool) {
         if let Some(queue) = self.queues.get_mut(&id) {
             let news = change(queue);
             self.touched(id, news);
@@ -160,7 +131,7 @@ impl Broker {
     }
 
     /// Changes a queue so that messages may become visible, or leases free for those who met the cap.
-    fn with_freed(&mut self, id: QueueId, change: impl FnOnce(&mut Queue)) {
+    pub(crate) fn with_freed(&mut self, id: QueueId, change: impl FnOnce(&mut Queue)) {
         let cap = self.settings.in_flight;
         self.with(id, |queue| {
             let (visible, full) = (queue.visible(), queue.in_flight() >= cap);
@@ -192,7 +163,7 @@ impl Broker {
         self.queues.insert(id, queue);
     }
 
-    fn remove_queue(&mut self, id: QueueId) {
+    pub(crate) fn remove_queue(&mut self, id: QueueId) {
         self.tags.forget(id);
         self.tasks.forget(id);
         if let Some(queue) = self.queues.remove(&id) {
@@ -231,19 +202,6 @@ impl Broker {
         });
     }
 
-    fn apply_publish(&mut self, numbers: &[u64], deliveries: &[Delivery], payload: Place, at: Timestamp) {
-        for (i, (delivery, number)) in deliveries.iter().zip(numbers).enumerate() {
-            let before = (deliveries.len() - i) * Delivery::LEN;
-            self.with(delivery.queue, |queue| {
-                let delay = Duration::from_secs(queue.settings.delay.into());
-                queue.number_from(*number);
-                queue.store(payload, before as u32, at, at + delay, None);
-                queue.tally.sent.add(1, at);
-                delay.is_zero()
-            });
-        }
-    }
-
     fn apply_moves(&mut self, id: QueueId, seqs: &[u64], (target, first): (QueueId, u64), record_end: u64) {
         if seqs.is_empty() || !self.queues.contains_key(&target) {
             return;
@@ -278,6 +236,8 @@ impl Broker {
         let ids: Vec<QueueId> = self.queues.keys().copied().collect();
         ids.into_iter().for_each(|id| self.remove_queue(id));
         self.topics.clear();
+        self.unconfirmed.clear();
+        self.outbox_changes += 1;
         self.deleted.clear();
     }
 }

@@ -4,14 +4,15 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use tsugite_base::names::Scope;
-use tsugite_base::{Now, Timestamp, Uuid, limits};
+use tsugite_base::{Now, Timestamp, limits};
 
-use crate::error::{QueueNotFound, TopicNotFound};
-use crate::keys::{QueueId, QueueKey, TopicKey};
+use crate::error::QueueNotFound;
+use crate::keys::{QueueId, QueueKey, SubscriptionKey, TopicKey};
 use crate::queue::Queue;
 use crate::tags::Tags;
 use crate::tally::Tally;
 use crate::tasks::Tasks;
+use crate::topics::{Topic, TopicTally};
 
 /// What an operator can set for the whole broker. Only decisions look at it, never `apply`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub struct Settings {
     pub purge_guard: Duration,
     /// Time before the name of a deleted queue can be used again, up to a minute; zero switches the guard off.
     pub deleted_guard: Duration,
+    /// Filter policies that the subscriptions of one topic can have (AWS: 200).
+    pub filter_policies: usize,
 }
 
 impl Default for Settings {
@@ -30,6 +33,7 @@ impl Default for Settings {
             in_flight: limits::IN_FLIGHT_MESSAGES,
             purge_guard: Duration::from_secs(limits::PURGE_GUARD_SECONDS),
             deleted_guard: Duration::ZERO,
+            filter_policies: limits::FILTER_POLICIES,
         }
     }
 }
@@ -52,6 +56,10 @@ pub struct Broker {
     pub(crate) queues: BTreeMap<QueueId, Queue>,
     pub(crate) next_queue: u32,
     pub(crate) topics: BTreeMap<TopicKey, Topic>,
+    /// Subscriptions that wait for their endpoint, and until when; follows from the topics.
+    pub(crate) unconfirmed: BTreeSet<(Timestamp, SubscriptionKey)>,
+    /// Counts changes of the outboxes; not part of the state.
+    pub(crate) outbox_changes: u64,
     pub(crate) tags: Tags,
     pub(crate) tasks: Tasks,
     /// Queues deleted within the last minute, by the machine's time.
@@ -60,19 +68,6 @@ pub struct Broker {
     pub(crate) agenda: BTreeSet<(Timestamp, QueueId)>,
     /// Queues where a waiting receive may now succeed or must end.
     pub(crate) news: Vec<QueueId>,
-}
-
-/// A topic's subscriptions.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Topic {
-    pub(crate) subscriptions: BTreeMap<Uuid, Subscription>,
-}
-
-/// Where a subscription delivers.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Subscription {
-    pub(crate) queue: QueueKey,
-    pub(crate) raw: bool,
 }
 
 impl Broker {
@@ -100,6 +95,7 @@ impl Broker {
 
     pub(crate) fn advance_to(&mut self, time: Timestamp) {
         self.clock = self.clock.max(time);
+        self.drop_unconfirmed(self.clock);
         while let Some(&(due, id)) = self.agenda.first() {
             if due > self.clock {
                 break;
@@ -115,7 +111,10 @@ impl Broker {
 
     /// When [`Broker::advance`] is due next, on the steady clock; `None` if nothing is pending.
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        self.agenda.first().map(|(due, _)| *due - self.ahead)
+        let queue = self.agenda.first().map(|(due, _)| *due);
+        let subscription = self.unconfirmed.first().map(|(until, _)| *until);
+        let first = queue.into_iter().chain(subscription).min();
+        first.map(|due| due - self.ahead)
     }
 
     /// Takes the queues where a waiting receive may now succeed, or must end because the queue is gone.
@@ -150,6 +149,9 @@ impl Broker {
         for queue in self.queues.values_mut() {
             queue.tally = Tally::default();
         }
+        for topic in self.topics.values_mut() {
+            topic.tally = TopicTally::default();
+        }
     }
 
     /// A queue's number, if it exists.
@@ -161,11 +163,5 @@ impl Broker {
         self.queue_id(key)
             .and_then(|id| Some((id, self.queues.get(&id)?)))
             .ok_or_else(|| QueueNotFound { queue: key.clone() })
-    }
-
-    pub(crate) fn find_topic(&self, key: &TopicKey) -> Result<&Topic, TopicNotFound> {
-        self.topics
-            .get(key)
-            .ok_or_else(|| TopicNotFound { topic: key.clone() })
     }
 }

@@ -9,7 +9,7 @@ use tsugite_base::names::Scope;
 use tsugite_base::{Place, Timestamp, Uuid};
 
 use crate::error::{ChangeVisibilityEntryError, DeleteEntryError, SendEntryError};
-use crate::keys::{QueueId, QueueKey, SubscriptionKey, TopicKey};
+use crate::keys::{QueueId, QueueKey};
 use crate::message::MessageAttribute;
 use crate::tally::Tally;
 
@@ -242,70 +242,6 @@ pub struct ChangeVisibilityReply {
     pub results: Vec<Result<(), ChangeVisibilityEntryError>>,
 }
 
-/// Create a topic, or find it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CreateTopic {
-    /// Its name.
-    pub topic: TopicKey,
-    /// Attribute names and values as AWS spells them.
-    pub attributes: Vec<(String, String)>,
-}
-
-/// Subscribe a queue to a topic, or find the subscription.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Subscribe {
-    /// The topic.
-    pub topic: TopicKey,
-    /// A random UUID: the end of the new subscription's ARN.
-    pub id: Uuid,
-    /// Only `sqs` for now.
-    pub protocol: String,
-    /// The queue's ARN. The queue need not exist yet.
-    pub endpoint: String,
-    /// `RawMessageDelivery`; others are refused.
-    pub attributes: Vec<(String, String)>,
-}
-
-/// Publish one message: it goes to every subscribed queue or to none.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Publish {
-    /// The topic.
-    pub topic: TopicKey,
-    /// A random UUID: the message id.
-    pub id: Uuid,
-    /// Shown to receivers as `SenderId`.
-    pub sender: String,
-    /// The text for queues (the `sqs` member if the message had a structure).
-    pub message: String,
-    /// Shown in the envelope.
-    pub subject: Option<String>,
-    /// Named values beside the text.
-    pub attributes: Vec<MessageAttribute>,
-    /// The `AWSTraceHeader` system attribute of the deliveries.
-    pub trace_header: Option<String>,
-    /// `MessageGroupId`: refused for now.
-    pub group: Option<String>,
-    /// `MessageDeduplicationId`: refused for now.
-    pub deduplication: Option<String>,
-}
-
-impl Default for TopicKey {
-    fn default() -> TopicKey {
-        TopicKey::new(Scope::default(), "")
-    }
-}
-
-/// What became of a publish.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Published {
-    /// The message id, as in the command.
-    pub id: Uuid,
-    /// Queues in which the message now lies.
-    pub deliveries: usize,
-    /// Subscriptions that could not take it: their queue is missing or refuses its size or attributes.
-    pub undeliverable: usize,
-}
-
 /// A group of messages as people look at it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupStats {
@@ -366,24 +302,4 @@ pub struct QueueStats {
     pub tally: Tally,
     /// The machine's time of all this, for the rates of the tally.
     pub at: Timestamp,
-}
-
-/// A topic as people look at it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TopicInfo {
-    /// The topic.
-    pub topic: TopicKey,
-    /// Its subscriptions, in order of their ids.
-    pub subscriptions: Vec<SubscriptionInfo>,
-}
-
-/// A subscription as people look at it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SubscriptionInfo {
-    /// The subscription.
-    pub subscription: SubscriptionKey,
-    /// The queue that it delivers to.
-    pub queue: QueueKey,
-    /// Whether the queue gets the bare message instead of the envelope.
-    pub raw: bool,
 }

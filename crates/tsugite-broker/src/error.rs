@@ -6,7 +6,7 @@ use std::fmt;
 
 use tsugite_base::{Invalid, Uuid};
 
-use crate::keys::{QueueKey, SubscriptionKey, TopicKey};
+use crate::keys::QueueKey;
 
 /// Declares a leaf error with its message.
 macro_rules! leaf {
@@ -39,6 +39,8 @@ macro_rules! operation {
     };
 }
 
+pub(crate) use {leaf, operation};
+
 leaf!(
     /// No queue of that name in that scope.
     QueueNotFound { /** The queue asked for. */ queue: QueueKey },
@@ -48,11 +50,6 @@ leaf!(
     /// The queue exists with another value of an attribute that the request states.
     QueueExists { /** The queue's name. */ name: String, /** The first attribute that differs. */ attribute: String },
     |e, f| write!(f, "A queue already exists with the same name and a different value for attribute {}", e.attribute)
-);
-leaf!(
-    /// A part of the interface that this version does not have; refused rather than ignored.
-    Unsupported { /** The parameter or attribute, as its protocol spells it. */ what: String },
-    |e, f| write!(f, "{} is not supported by this version of Tsugite.", e.what)
 );
 leaf!(
     /// An attribute name that is unknown, read-only, or of another type of queue.
@@ -93,21 +90,6 @@ leaf!(
     /// Text that is no receipt handle, or one of another queue.
     HandleInvalid { /** The handle as given, shortened. */ handle: String },
     |e, f| write!(f, "The input receipt handle \"{}\" is not a valid receipt handle.", e.handle)
-);
-leaf!(
-    /// No topic of that name in that scope.
-    TopicNotFound { /** The topic asked for. */ topic: TopicKey },
-    |e, f| write!(f, "Topic does not exist: {}.", e.topic.arn())
-);
-leaf!(
-    /// The same endpoint is subscribed already, with another value of an attribute that the request states.
-    SubscriptionExists { /** The existing subscription. */ subscription: SubscriptionKey, /** The attribute that differs. */ attribute: String },
-    |e, f| write!(f, "Subscription {} already exists with a different value for attribute {}.", e.subscription.arn(), e.attribute)
-);
-leaf!(
-    /// A message attribute that breaks a rule.
-    MessageAttributeInvalid { /** The attribute, the value, the rule. */ invalid: Invalid },
-    |e, f| e.invalid.fmt(f)
 );
 
 leaf!(
@@ -265,30 +247,5 @@ operation!(
     ChangeVisibilityEntryError {
         /** Not a handle of this queue. */ Handle(HandleInvalid),
         /** Out of range, over the total, or the message is gone or was delivered again. */ Invalid(Invalid),
-    }
-);
-operation!(
-    /// What [`crate::Broker::create_topic`] refuses.
-    CreateTopicError {
-        /** The name breaks a rule. */ Invalid(Invalid),
-        /** FIFO topics and attributes. */ Unsupported(Unsupported),
-    }
-);
-operation!(
-    /// What [`crate::Broker::subscribe`] refuses.
-    SubscribeError {
-        /** No such topic. */ Topic(TopicNotFound),
-        /** The protocol, the endpoint or an attribute. */ Invalid(Invalid),
-        /** Subscribed already, and differs. */ Exists(SubscriptionExists),
-        /** Protocols and attributes that are known and not built. */ Unsupported(Unsupported),
-    }
-);
-operation!(
-    /// What [`crate::Broker::publish`] refuses.
-    PublishError {
-        /** No such topic. */ Topic(TopicNotFound),
-        /** The message, its subject or its size. */ Invalid(Invalid),
-        /** A message attribute. */ Attribute(MessageAttributeInvalid),
-        /** Groups and deduplication. */ Unsupported(Unsupported),
     }
 );

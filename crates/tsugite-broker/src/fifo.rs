@@ -12,7 +12,7 @@ use crate::settings::{DeduplicationScope, Fifo};
 use crate::stored::{State, Stored};
 
 /// Sequence numbers begin here, so that all of them have 20 digits.
-const FIRST_SEQUENCE: u64 = 10_000_000_000_000_000_000;
+pub(crate) const FIRST_SEQUENCE: u64 = 10_000_000_000_000_000_000;
 
 impl Queue {
     /// `SequenceNumber` of a message of a FIFO queue.
@@ -71,17 +71,19 @@ impl Queue {
 
 /// The deduplication id of a message: the one given, or, if the queue makes it from the text, the text's SHA-256.
 pub(crate) fn deduplication_id(fifo: &Fifo, entry: &SendEntry) -> Option<String> {
-    let computed = || {
-        use std::fmt::Write as _;
-        Sha256::digest(entry.body.as_bytes())
-            .iter()
-            .fold(String::with_capacity(64), |mut text, byte| {
-                let _ = write!(text, "{byte:02x}"); // Writing to a string cannot fail.
-                text
-            })
-    };
     let given = entry.deduplication.clone();
-    given.or_else(|| fifo.content_based.then(computed))
+    given.or_else(|| fifo.content_based.then(|| content_id(&entry.body)))
+}
+
+/// The deduplication id that is made from a text: its SHA-256.
+pub(crate) fn content_id(text: &str) -> String {
+    use std::fmt::Write as _;
+    Sha256::digest(text.as_bytes())
+        .iter()
+        .fold(String::with_capacity(64), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}"); // Writing to a string cannot fail.
+            text
+        })
 }
 
 /// Under what a message counts as a repeat.

@@ -48,6 +48,43 @@ impl QueueKey {
     }
 }
 
+/// The internal queues: under an empty account and names with a slash, which no ARN and no URL can say.
+impl QueueKey {
+    const OUTBOX: &str = "outbox/";
+
+    /// Where messages wait that a subscription posts.
+    pub fn outbox(subscription: Uuid) -> QueueKey {
+        QueueKey::internal(format!("{}{subscription}", QueueKey::OUTBOX))
+    }
+
+    /// Where messages lie that would have been sent to addresses and phones.
+    pub fn captured() -> QueueKey {
+        QueueKey::internal("captured/".to_owned())
+    }
+
+    /// Where a topic keeps what was published to it.
+    pub fn archive(topic: &TopicKey) -> QueueKey {
+        let TopicKey { scope, name } = topic;
+        QueueKey::internal(format!("archive/{}/{}/{name}", scope.account, scope.region))
+    }
+
+    /// Whether it is one of them.
+    pub fn is_internal(&self) -> bool {
+        self.scope.account.is_empty() && self.name.contains('/')
+    }
+
+    /// The subscription whose outbox it is.
+    pub(crate) fn outbox_of(&self) -> Option<Uuid> {
+        let id = self.name.strip_prefix(QueueKey::OUTBOX)?;
+        id.parse().ok().filter(|_| self.is_internal())
+    }
+
+    fn internal(name: String) -> QueueKey {
+        let (account, region) = (String::new(), String::new());
+        QueueKey::new(Scope { account, region }, name)
+    }
+}
+
 /// A topic by its scope and name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TopicKey {
@@ -64,6 +101,11 @@ impl TopicKey {
             scope,
             name: name.into(),
         }
+    }
+
+    /// Whether the name is that of a FIFO topic.
+    pub fn is_fifo(&self) -> bool {
+        self.name.ends_with(".fifo")
     }
 
     /// The topic's ARN.
@@ -121,5 +163,11 @@ pub struct QueueId(pub u32);
 impl fmt::Display for QueueId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0)
+    }
+}
+
+impl Default for TopicKey {
+    fn default() -> TopicKey {
+        TopicKey::new(Scope::default(), "")
     }
 }

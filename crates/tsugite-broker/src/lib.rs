@@ -50,7 +50,10 @@ pub use command::*;
 pub use dedup::Fingerprint;
 pub use error::*;
 pub use keys::{QueueId, QueueKey, SubscriptionKey, TopicKey};
-pub use message::{AttributeValue, Content, Message, MessageAttribute, Notification};
+pub use message::{
+    Announcement, AnnouncementKind, AttributeValue, Captured, Content, Message, MessageAttribute,
+    Notification,
+};
 pub use numbers::{Numbers, id_in_payload};
 pub use payload::Delivery;
 pub use record::Record;
@@ -58,3 +61,4 @@ pub use relocate::{Moved, Search, Stowed, is_intact};
 pub use settings::{check_queue_attribute, settable_attributes};
 pub use tally::{Count, Tally};
 pub use tasks::*;
+pub use topics::*;

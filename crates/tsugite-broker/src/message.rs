@@ -4,6 +4,7 @@ use tsugite_base::{Arn, Invalid, Timestamp, Uuid, limits};
 
 use crate::error::{BodyInvalid, BodyMissing};
 use crate::keys::{SubscriptionKey, TopicKey};
+use crate::topics::Protocol;
 
 /// A named, typed value beside a message's text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +77,59 @@ pub enum Content {
     },
     /// Published to a topic: shown in the envelope that the door builds. The message then has no attributes.
     Enveloped(Box<Notification>),
+    /// For the endpoint of a subscription: its token. The door or the shell writes it as a message.
+    Announced(Box<Announcement>),
+    /// What would have been sent to an address or a phone.
+    Captured(Box<Captured>),
+}
+
+/// What an endpoint is told about its subscription.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AnnouncementKind {
+    /// It was subscribed, and has to confirm that.
+    Subscribed,
+    /// Its subscription has ended.
+    Unsubscribed,
+}
+
+/// Tells an endpoint about its subscription.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Announcement {
+    /// What is told.
+    pub kind: AnnouncementKind,
+    /// The id of this message.
+    pub id: Uuid,
+    /// When it was written.
+    pub written: Timestamp,
+    /// The subscription.
+    pub subscription: SubscriptionKey,
+    /// What confirms the subscription, or begins it again.
+    pub token: String,
+    /// `SignatureVersion` of the topic: 1 or 2.
+    pub signature_version: u8,
+}
+
+/// What would have been sent to an address or a phone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Captured {
+    /// The message id.
+    pub id: Uuid,
+    /// When.
+    pub sent: Timestamp,
+    /// `email`, `email-json` or `sms`.
+    pub protocol: Protocol,
+    /// The address or number.
+    pub endpoint: String,
+    /// The topic, unless it was published to the number itself.
+    pub topic: Option<TopicKey>,
+    /// The subject, if given.
+    pub subject: Option<String>,
+    /// The text; the token, if it is one.
+    pub text: String,
+    /// Whether it asks to confirm a subscription.
+    pub is_token: bool,
+    /// The attributes, in the order given.
+    pub attributes: Vec<MessageAttribute>,
 }
 
 /// A published message as a subscription delivers it.
@@ -95,6 +149,12 @@ pub struct Notification {
     pub published: Timestamp,
     /// The attributes, in the order given.
     pub attributes: Vec<MessageAttribute>,
+    /// `SignatureVersion` of the topic at that time: 1 or 2; 0 on FIFO topics, which do not sign.
+    pub signature_version: u8,
+    /// `SequenceNumber` on FIFO topics.
+    pub sequence: Option<u64>,
+    /// Whether it comes from the archive.
+    pub replayed: bool,
 }
 
 impl Notification {
@@ -140,7 +200,7 @@ pub fn check_body(body: &str) -> Result<(), BodyError> {
 }
 
 /// The first character outside `#x9 #xA #xD #x20-#xD7FF #xE000-#xFFFD #x10000-#x10FFFF`.
-fn find_forbidden(text: &str) -> Option<(usize, char)> {
+pub(crate) fn find_forbidden(text: &str) -> Option<(usize, char)> {
     // Forbidden are only ASCII controls and U+FFFE, U+FFFF (UTF-8: EF BF BE, EF BF BF), so most texts
     // are settled by one pass over bytes.
     let suspicious = |&b: &u8| (b < 0x20 && !matches!(b, 9 | 10 | 13)) || b == 0xef;

@@ -100,7 +100,7 @@ fn expired(handle: &str) -> Invalid {
 
 /// Whether the handle is of the last delivery, or of a later one that a crash made us forget. Of which of the two is later
 /// time tells more than counts, which a crash sets back.
-fn is_latest(handle: Handle, stored: &Stored) -> bool {
+pub(crate) fn is_latest(handle: Handle, stored: &Stored) -> bool {
     (handle.leased, handle.count) >= (stored.leased, stored.receives)
 }
 

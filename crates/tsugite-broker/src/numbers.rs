@@ -11,6 +11,7 @@ use crate::payload;
 use crate::queue::Queue;
 use crate::record::{Change, Record};
 use crate::tasks::TaskChange;
+use crate::topics::TopicChange;
 
 /// Numbers stay below: far more than any queue gives.
 const NUMBERS: u64 = 1 << 62;
@@ -52,15 +53,21 @@ impl Record {
                 let number = |i: usize| (*queue, first.saturating_add(i as u64));
                 numbers.stored.extend((0..entries.len()).map(number));
             }
-            Change::Publish {
+            Change::Topic(TopicChange::Publish {
                 numbers: given,
                 deliveries,
                 ..
-            } => {
+            }) => {
                 let stored = deliveries.iter().zip(given);
                 numbers
                     .stored
                     .extend(stored.map(|(d, number)| (d.queue, *number)));
+            }
+            Change::Topic(TopicChange::GiveUp {
+                outbox, seq, target, ..
+            }) => {
+                numbers.removed.push((*outbox, *seq));
+                numbers.stored.extend(*target);
             }
             Change::Receive {
                 queue,

@@ -1,21 +1,27 @@
 //! The bytes of a message in the log: written once, read back when the message is received.
 //!
-//! A payload is a CRC-32C of the rest, a kind (1 sent, 2 published, 3 moved, 4 sent with a group; frozen) and the fields
-//! in the order of [`sent`], [`published`] and [`crate::moved`]. A published payload is shared by all queues that got
+//! A payload is a CRC-32C of the rest, a kind (1 sent, 2 published, 3 moved, 4 sent with a group,
+//! 5 announced to an endpoint, 6 captured; frozen) and the fields
+//! in the order of [`sent`], [`published`], [`announced`], [`captured`] and [`crate::moved`]. A published payload is shared by all queues that got
 //! it; what differs from queue to queue is a [`Delivery`] of fixed length in the same record.
 
 use tsugite_base::codec::{Get, Malformed, Put};
 use tsugite_base::{Timestamp, Uuid};
 
-use crate::command::{Lease, Publish, SendEntry};
+use crate::command::{Lease, SendEntry};
 use crate::keys::{QueueId, SubscriptionKey, TopicKey};
-use crate::message::{AttributeValue, Content, Message, MessageAttribute, Notification};
+use crate::message::{
+    Announcement, AnnouncementKind, AttributeValue, Captured, Content, Message, MessageAttribute,
+    Notification,
+};
 use crate::moved::{MOVED, Moved};
-use crate::settings::{get_scope, put_scope};
+use crate::settings::{get_topic, put_topic};
 
 const SENT: u8 = 1;
 const PUBLISHED: u8 = 2;
 const SENT_IN_GROUP: u8 = 4;
+const ANNOUNCED: u8 = 5;
+const CAPTURED: u8 = 6;
 const WHAT: &str = "message payload";
 
 /// Appends the payload of a message sent to a queue.
@@ -51,27 +57,100 @@ pub(crate) fn group_and_id(payload: &[u8]) -> Result<(&str, Uuid), Malformed> {
 pub(crate) fn id_as_it_stands(payload: &[u8]) -> Option<Uuid> {
     let mut get = Get::new(payload.get(4..)?);
     match get.u8(WHAT).ok()? {
-        SENT | MOVED => get.bytes16(WHAT).ok().map(Uuid),
+        SENT | MOVED | ANNOUNCED | CAPTURED => get.bytes16(WHAT).ok().map(Uuid),
         SENT_IN_GROUP => group_and_id(payload).ok().map(|(_, id)| id),
         _ => None,
     }
 }
 
+/// What every subscription of a topic gets of a message; which of the texts, says its [`Delivery`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Notice<'a> {
+    pub(crate) id: Uuid,
+    pub(crate) published: Timestamp,
+    pub(crate) sender: &'a str,
+    pub(crate) trace_header: Option<&'a str>,
+    pub(crate) topic: &'a TopicKey,
+    pub(crate) subject: Option<&'a str>,
+    pub(crate) signature_version: u8,
+    pub(crate) sequence: Option<u64>,
+    pub(crate) group: Option<&'a str>,
+    pub(crate) deduplication: Option<&'a str>,
+    pub(crate) texts: &'a [String],
+    pub(crate) attributes: &'a [MessageAttribute],
+}
+
 /// Appends the payload of a message published to a topic.
-pub(crate) fn published(out: &mut Vec<u8>, publish: &Publish, sent: Timestamp) {
+pub(crate) fn published(out: &mut Vec<u8>, notice: &Notice<'_>) {
     checked(out, |out| {
         out.put_u8(PUBLISHED);
         put_head(
             out,
-            publish.id,
-            sent,
-            &publish.sender,
-            publish.trace_header.as_deref(),
+            notice.id,
+            notice.published,
+            notice.sender,
+            notice.trace_header,
         );
-        put_scope(out, &publish.topic.scope);
-        out.put_str(&publish.topic.name);
-        out.put_option(publish.subject.as_deref(), |out, s| out.put_str(s));
-        put_text(out, &publish.message, &publish.attributes);
+        // The group comes early: each delivery to a FIFO queue needs it when it is stored.
+        out.put_option(notice.group, |out, group| out.put_str(group));
+        out.put_option(notice.deduplication, |out, id| out.put_str(id));
+        put_topic(out, notice.topic);
+        out.put_option(notice.subject, |out, s| out.put_str(s));
+        out.put_u8(notice.signature_version);
+        out.put_option(notice.sequence, |out, number| out.put_u64(number));
+        out.put_u8(notice.texts.len() as u8);
+        notice.texts.iter().for_each(|text| out.put_str(text));
+        put_attributes(out, notice.attributes);
+    });
+}
+
+/// The id, the group and the deduplication id of a published message that has a group.
+pub(crate) fn group_of_published(payload: &[u8]) -> Result<(Uuid, &str, Option<&str>), Malformed> {
+    let mut get = Get::new(payload);
+    get.u32(WHAT)?;
+    if get.u8(WHAT)? != PUBLISHED {
+        return Err(Malformed { what: WHAT });
+    }
+    let id = Uuid(get.bytes16(WHAT)?);
+    get.time(WHAT)?;
+    get.str(WHAT)?;
+    get.option(WHAT, |get| get.str(WHAT))?;
+    let group = get.option(WHAT, |get: &mut Get<'_>| get.str(WHAT))?;
+    let group = group.ok_or(Malformed { what: WHAT })?;
+    Ok((id, group, get.option(WHAT, |get| get.str(WHAT))?))
+}
+
+/// Appends the payload of a message that tells an endpoint about its subscription.
+pub(crate) fn announced(
+    out: &mut Vec<u8>,
+    id: Uuid,
+    written: Timestamp,
+    (kind, signature_version): (AnnouncementKind, u8),
+    subscription: &SubscriptionKey,
+    token: &str,
+) {
+    checked(out, |out| {
+        out.put_u8(ANNOUNCED);
+        put_head(out, id, written, "", None);
+        out.put_u8(u8::from(kind == AnnouncementKind::Unsubscribed));
+        out.put_u8(signature_version);
+        put_topic(out, &subscription.topic);
+        out.extend_from_slice(&subscription.id.0);
+        out.put_str(token);
+    });
+}
+
+/// Appends the payload of what would have been sent to an address or a phone.
+pub(crate) fn captured(out: &mut Vec<u8>, captured: &Captured) {
+    checked(out, |out| {
+        out.put_u8(CAPTURED);
+        put_head(out, captured.id, captured.sent, "", None);
+        out.put_str(captured.protocol.name());
+        out.put_str(&captured.endpoint);
+        out.put_option(captured.topic.as_ref(), put_topic);
+        out.put_option(captured.subject.as_deref(), |out, s| out.put_str(s));
+        out.put_u8(u8::from(captured.is_token));
+        put_text(out, &captured.text, &captured.attributes);
     });
 }
 
@@ -102,6 +181,10 @@ fn put_head(out: &mut Vec<u8>, id: Uuid, sent: Timestamp, sender: &str, trace: O
 
 fn put_text(out: &mut Vec<u8>, text: &str, attributes: &[MessageAttribute]) {
     out.put_str(text);
+    put_attributes(out, attributes);
+}
+
+fn put_attributes(out: &mut Vec<u8>, attributes: &[MessageAttribute]) {
     out.put_u32(attributes.len() as u32);
     for attribute in attributes {
         out.put_str(&attribute.name);
@@ -112,7 +195,10 @@ fn put_text(out: &mut Vec<u8>, text: &str, attributes: &[MessageAttribute]) {
 }
 
 fn get_text(get: &mut Get<'_>) -> Result<(String, Vec<MessageAttribute>), Malformed> {
-    let text = get.str(WHAT)?.to_owned();
+    Ok((get.str(WHAT)?.to_owned(), get_attributes(get)?))
+}
+
+fn get_attributes(get: &mut Get<'_>) -> Result<Vec<MessageAttribute>, Malformed> {
     let mut attributes = Vec::new();
     for _ in 0..get.u32(WHAT)? {
         attributes.push(MessageAttribute {
@@ -125,7 +211,7 @@ fn get_text(get: &mut Get<'_>) -> Result<(String, Vec<MessageAttribute>), Malfor
             },
         });
     }
-    Ok((text, attributes))
+    Ok(attributes)
 }
 
 /// How one queue gets a published message.
@@ -137,6 +223,12 @@ pub struct Delivery {
     pub subscription: Uuid,
     /// Without the envelope.
     pub raw: bool,
+    /// The queue sees the message's group.
+    pub grouped: bool,
+    /// It comes from the archive.
+    pub replayed: bool,
+    /// The number of the text: 0-15.
+    pub text: u8,
 }
 
 impl Delivery {
@@ -147,24 +239,30 @@ impl Delivery {
         checked(out, |out| {
             out.put_u32(self.queue.0);
             out.extend_from_slice(&self.subscription.0);
-            out.put_u8(u8::from(self.raw));
+            let flags = u8::from(self.raw) | u8::from(self.grouped) << 1 | u8::from(self.replayed) << 2;
+            out.put_u8(flags | self.text << 4);
         });
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Delivery, Malformed> {
         const WHAT: &str = "delivery of a published message";
         let mut get = verified(bytes, WHAT)?;
+        let (queue, subscription) = (QueueId(get.u32(WHAT)?), Uuid(get.bytes16(WHAT)?));
+        let flags = get.u8(WHAT)?;
         let delivery = Delivery {
-            queue: QueueId(get.u32(WHAT)?),
-            subscription: Uuid(get.bytes16(WHAT)?),
-            raw: get.u8(WHAT)? != 0,
+            queue,
+            subscription,
+            raw: flags & 1 != 0,
+            grouped: flags & 2 != 0,
+            replayed: flags & 4 != 0,
+            text: flags >> 4,
         };
         get.end(WHAT)?;
         Ok(delivery)
     }
 
     /// The message id in this queue: as random as the publish, different in each queue.
-    fn message_id(&self, publish: Uuid) -> Uuid {
+    pub(crate) fn message_id(&self, publish: Uuid) -> Uuid {
         Uuid::v4(std::array::from_fn(|i| publish.0[i] ^ self.subscription.0[i]))
     }
 }
@@ -206,11 +304,16 @@ impl Message {
             }
             (PUBLISHED, Some(delivery)) => {
                 let delivery = Delivery::decode(delivery)?;
+                let text = |get: &mut Get<'_>| Ok(get.str(WHAT)?.to_owned());
+                group = get.option(WHAT, text)?.filter(|_| delivery.grouped);
+                deduplication = get.option(WHAT, text)?.filter(|_| delivery.grouped);
                 (
                     delivery.message_id(id),
                     notification(&mut get, id, sent, delivery)?,
                 )
             }
+            (ANNOUNCED, None) => (id, announcement(&mut get, id, sent)?),
+            (CAPTURED, None) => (id, get_captured(&mut get, id, sent)?),
             _ => return Err(Malformed { what: WHAT }),
         };
         get.end(WHAT)?;
@@ -240,9 +343,19 @@ fn notification(
     published: Timestamp,
     delivery: Delivery,
 ) -> Result<Content, Malformed> {
-    let topic = TopicKey::new(get_scope(get)?, get.str(WHAT)?);
+    let topic = get_topic(get)?;
     let subject = get.option(WHAT, |get| Ok(get.str(WHAT)?.to_owned()))?;
-    let (message, attributes) = get_text(get)?;
+    let signature_version = get.u8(WHAT)?;
+    let sequence = get.option(WHAT, |get| get.u64(WHAT))?;
+    let mut texts = Vec::new();
+    for _ in 0..get.u8(WHAT)? {
+        texts.push(get.str(WHAT)?);
+    }
+    let message = texts
+        .get(usize::from(delivery.text))
+        .ok_or(Malformed { what: WHAT })?;
+    let message = (*message).to_owned();
+    let attributes = get_attributes(get)?;
     if delivery.raw {
         return Ok(Content::Plain {
             body: message,
@@ -259,6 +372,49 @@ fn notification(
         subject,
         message,
         published,
+        attributes,
+        signature_version,
+        sequence,
+        replayed: delivery.replayed,
+    })))
+}
+
+fn announcement(get: &mut Get<'_>, id: Uuid, written: Timestamp) -> Result<Content, Malformed> {
+    let kind = match get.u8(WHAT)? {
+        0 => AnnouncementKind::Subscribed,
+        _ => AnnouncementKind::Unsubscribed,
+    };
+    let signature_version = get.u8(WHAT)?;
+    let (topic, subscription) = (get_topic(get)?, Uuid(get.bytes16(WHAT)?));
+    Ok(Content::Announced(Box::new(Announcement {
+        kind,
+        id,
+        written,
+        subscription: SubscriptionKey {
+            topic,
+            id: subscription,
+        },
+        token: get.str(WHAT)?.to_owned(),
+        signature_version,
+    })))
+}
+
+fn get_captured(get: &mut Get<'_>, id: Uuid, sent: Timestamp) -> Result<Content, Malformed> {
+    let protocol = get.str(WHAT)?.parse().map_err(|_| Malformed { what: WHAT })?;
+    let endpoint = get.str(WHAT)?.to_owned();
+    let topic = get.option(WHAT, get_topic)?;
+    let subject = get.option(WHAT, |get| Ok(get.str(WHAT)?.to_owned()))?;
+    let is_token = get.u8(WHAT)? != 0;
+    let (text, attributes) = get_text(get)?;
+    Ok(Content::Captured(Box::new(Captured {
+        id,
+        sent,
+        protocol,
+        endpoint,
+        topic,
+        subject,
+        text,
+        is_token,
         attributes,
     })))
 }

@@ -205,7 +205,8 @@ impl Broker {
 
     /// Every queue with its counters, by scope and name.
     pub fn queue_stats(&self, now: Now) -> Vec<QueueStats> {
-        let ids = self.names.values().flat_map(|names| names.values());
+        let of_clients = self.names.iter().filter(|(scope, _)| !scope.account.is_empty());
+        let ids = of_clients.flat_map(|(_, names)| names.values());
         let stats = |queue: &crate::queue::Queue| QueueStats {
             queue: queue.key.clone(),
             visible: queue.visible(),

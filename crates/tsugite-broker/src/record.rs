@@ -10,11 +10,11 @@
 //! | 6 | [`Change::Receive`] | number u32, wall, timeout u32 ms, leases u32 × u64, target u32, moves u32 × u64, first u64 |
 //! | 7 | [`Change::Delete`] | number u32, u32 × u64 |
 //! | 8 | [`Change::ChangeVisibility`] | number u32, count u32, count × (seq u64, timeout u32 ms) |
-//! | 9 | [`Change::CreateTopic`] | key |
-//! | 10 | [`Change::DeleteTopic`] | key |
-//! | 11 | [`Change::Subscribe`] | key, subscription 16 bytes, queue key, raw u8 |
-//! | 12 | [`Change::Unsubscribe`] | key, subscription 16 bytes |
-//! | 13 | [`Change::Publish`] | numbers u32 × u64, as many deliveries (25 bytes each), payload to the end |
+//! | 9 | [`TopicChange::PutTopic`] | key, created, attributes and tags (count u32 × (key, value)), data protection? |
+//! | 10 | [`TopicChange::DeleteTopic`] | key |
+//! | 11 | [`TopicChange::PutSubscription`] | key, id 16 bytes, protocol u8, endpoint, owner, principal, confirmation, outbox?, attributes |
+//! | 12 | [`TopicChange::Unsubscribe`] | key, id 16 bytes |
+//! | 13 | [`TopicChange::Publish`] | key, (number u64, id and repeat key, 16 bytes each)?, failed u32, numbers u32 × u64, as many deliveries (25 bytes each), payload to the end |
 //! | 14 | [`Change::Reset`] | |
 //! | 15 | [`Change::TagQueue`] | number u32, count u32 × (key, value), count u32 × key |
 //! | 16 | [`TaskChange::Start`] | number u32, id 16 bytes, destination?, rate u32 (0: none), wall, below u64, total u64 |
@@ -23,20 +23,21 @@
 //! | 20 | [`Change::Send`], some with a group | as 5, after each length a grouped u8 and a key as an option of 16 bytes |
 //! | 21 | [`Change::Receive`] with an attempt | as 6, then the attempt's key, 16 bytes |
 //! | 22 | [`Change::RepeatReceive`] | number u32, the attempt's key, timeout u32 ms |
+//! | 23 | [`TopicChange::GiveUp`] | number u32, seq u64, (number u32, seq u64)?, key |
 //! | 19 | [`Change::Relocate`] | number u32, count u32 × (seq u64, old position u64, delivery u32, length u32), bytes to the end |
 //!
 //! Records that store messages say the numbers that these get, `first` and those after it (`numbers.rs` says why).
 //! Payloads end their record, so that their place follows from the record's end and their lengths.
 
+use tsugite_base::Timestamp;
 use tsugite_base::codec::{Get, Malformed, Put};
-use tsugite_base::{Timestamp, Uuid};
 
 use crate::dedup::Fingerprint;
-use crate::keys::{QueueId, QueueKey, TopicKey};
-use crate::payload::Delivery;
+use crate::keys::{QueueId, QueueKey};
 use crate::relocate::{self, Moved};
-use crate::settings::{QueueSettings, get_queue, get_topic, put_queue, put_topic};
+use crate::settings::{QueueSettings, get_queue, put_queue};
 use crate::tasks::TaskChange;
+use crate::topics::TopicChange;
 
 /// One durable fact. `at` is the machine's time: timers due by then fire before the record is applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,27 +101,6 @@ pub enum Change {
         queue: QueueId,
         changes: Vec<(u64, u32)>,
     },
-    CreateTopic {
-        topic: TopicKey,
-    },
-    DeleteTopic {
-        topic: TopicKey,
-    },
-    Subscribe {
-        topic: TopicKey,
-        subscription: Uuid,
-        queue: QueueKey,
-        raw: bool,
-    },
-    Unsubscribe {
-        topic: TopicKey,
-        subscription: Uuid,
-    },
-    Publish {
-        numbers: Vec<u64>,
-        deliveries: Vec<Delivery>,
-        payload: Vec<u8>,
-    },
     Reset,
     TagQueue {
         queue: QueueId,
@@ -128,6 +108,7 @@ pub enum Change {
         removed: Vec<String>,
     },
     MoveTask(TaskChange),
+    Topic(TopicChange),
     Relocate {
         queue: QueueId,
         moved: Vec<Moved>,
@@ -167,8 +148,9 @@ impl Record {
         let kind = get.u8(WHAT)?;
         let at = get.time(WHAT)?;
         let change = match kind {
-            1..=4 | 9..=12 | 14 | 15 => decode_other(kind, &mut get)?,
-            5..=8 | 13 | 20..=22 => decode_message(kind, &mut get)?,
+            1..=4 | 14 | 15 => decode_other(kind, &mut get)?,
+            5..=8 | 20..=22 => decode_message(kind, &mut get)?,
+            9..=13 | 23 => Change::Topic(TopicChange::decode(kind, &mut get)?),
             16..=18 => Change::MoveTask(TaskChange::decode(kind, &mut get)?),
             19 => relocate::decode(&mut get)?,
             _ => {
@@ -196,11 +178,7 @@ impl Change {
             Change::RepeatReceive { .. } => 22,
             Change::Delete { .. } => 7,
             Change::ChangeVisibility { .. } => 8,
-            Change::CreateTopic { .. } => 9,
-            Change::DeleteTopic { .. } => 10,
-            Change::Subscribe { .. } => 11,
-            Change::Unsubscribe { .. } => 12,
-            Change::Publish { .. } => 13,
+            Change::Topic(change) => change.kind(),
             Change::Reset => 14,
             Change::TagQueue { .. } => 15,
             Change::MoveTask(change) => change.kind(),
@@ -263,15 +241,7 @@ impl Change {
                     out.put_u32(*timeout_ms);
                 }
             }
-            Change::Publish {
-                numbers,
-                deliveries,
-                payload,
-            } => {
-                put_seqs(out, numbers);
-                deliveries.iter().for_each(|d| d.encode(out));
-                out.extend_from_slice(payload);
-            }
+            Change::Topic(change) => change.encode(out),
             Change::MoveTask(change) => change.encode(out),
             Change::Relocate { queue, moved, bytes } => relocate::encode(out, *queue, moved, bytes),
             of_queues_and_topics => of_queues_and_topics.encode_other(out),
@@ -302,22 +272,6 @@ impl Change {
                 settings.encode(out);
             }
             Change::DeleteQueue { queue } | Change::PurgeQueue { queue } => out.put_u32(queue.0),
-            Change::CreateTopic { topic } | Change::DeleteTopic { topic } => put_topic(out, topic),
-            Change::Subscribe {
-                topic,
-                subscription,
-                queue,
-                raw,
-            } => {
-                put_topic(out, topic);
-                out.extend_from_slice(&subscription.0);
-                put_queue(out, queue);
-                out.put_u8(u8::from(*raw));
-            }
-            Change::Unsubscribe { topic, subscription } => {
-                put_topic(out, topic);
-                out.extend_from_slice(&subscription.0);
-            }
             Change::TagQueue { queue, set, removed } => {
                 out.put_u32(queue.0);
                 out.put_u32(set.len() as u32);
@@ -335,7 +289,7 @@ impl Change {
             | Change::Delete { .. }
             | Change::ChangeVisibility { .. }
             | Change::MoveTask(_)
-            | Change::Publish { .. }
+            | Change::Topic(_)
             | Change::Relocate { .. } => {}
         }
     }
@@ -360,22 +314,6 @@ fn decode_other(kind: u8, get: &mut Get<'_>) -> Result<Change, Malformed> {
         4 => Change::PurgeQueue {
             queue: QueueId(get.u32(WHAT)?),
         },
-        9 => Change::CreateTopic {
-            topic: get_topic(get)?,
-        },
-        10 => Change::DeleteTopic {
-            topic: get_topic(get)?,
-        },
-        11 => Change::Subscribe {
-            topic: get_topic(get)?,
-            subscription: Uuid(get.bytes16(WHAT)?),
-            queue: get_queue(get)?,
-            raw: get.u8(WHAT)? != 0,
-        },
-        12 => Change::Unsubscribe {
-            topic: get_topic(get)?,
-            subscription: Uuid(get.bytes16(WHAT)?),
-        },
         15 => get_tags(get)?,
         _ => Change::Reset,
     })
@@ -395,18 +333,6 @@ fn get_tags(get: &mut Get<'_>) -> Result<Change, Malformed> {
 }
 
 fn decode_message(kind: u8, get: &mut Get<'_>) -> Result<Change, Malformed> {
-    if kind == 13 {
-        let (numbers, mut deliveries) = (get_seqs(get)?, Vec::new());
-        for _ in &numbers {
-            deliveries.push(Delivery::decode(get.take(Delivery::LEN, WHAT)?)?);
-        }
-        let payload = get.take(get.remaining(), WHAT)?.to_vec();
-        return Ok(Change::Publish {
-            numbers,
-            deliveries,
-            payload,
-        });
-    }
     let queue = QueueId(get.u32(WHAT)?);
     Ok(match kind {
         5 | 20 => get_send(queue, kind == 20, get)?,

@@ -1,13 +1,13 @@
 //! The whole state as bytes, for checkpoints. The same state always gives the same bytes.
 //!
-//! Layout (version 4): version u8, clock, next queue number, queues, topics, tags, deleted names, move tasks. Messages
+//! Layout (version 5): version u8, clock, next queue number, queues, topics, tags, deleted names, move tasks. Messages
 //! are as packed as in memory, so a backlog of millions is copied rather than encoded; counters, timers and ages are
 //! derived.
 
+use tsugite_base::Timestamp;
 use tsugite_base::codec::{Get, Malformed, Put};
-use tsugite_base::{Timestamp, Uuid};
 
-use crate::broker::{Broker, Settings, Subscription, Topic};
+use crate::broker::{Broker, Settings};
 use crate::groups::Groups;
 use crate::keys::QueueId;
 use crate::lane::Lane;
@@ -17,8 +17,9 @@ use crate::settings::{QueueSettings, get_queue, get_topic, put_queue, put_topic}
 use crate::table::Table;
 use crate::tags::Tags;
 use crate::tasks::Tasks;
+use crate::topics::Topic;
 
-const VERSION: u8 = 4;
+const VERSION: u8 = 5;
 const WHAT: &str = "broker snapshot";
 
 impl Broker {
@@ -35,12 +36,7 @@ impl Broker {
         out.put_u32(self.topics.len() as u32);
         for (key, topic) in &self.topics {
             put_topic(out, key);
-            out.put_u32(topic.subscriptions.len() as u32);
-            for (id, subscription) in &topic.subscriptions {
-                out.extend_from_slice(&id.0);
-                put_queue(out, &subscription.queue);
-                out.put_u8(u8::from(subscription.raw));
-            }
+            topic.encode(out, self.clock);
         }
         self.tags.encode(out);
         out.put_u32(self.deleted.len() as u32);
@@ -75,12 +71,9 @@ impl Broker {
         }
         for _ in 0..get.u32(WHAT)? {
             let key = get_topic(&mut get)?;
-            let mut topic = Topic::default();
-            for _ in 0..get.u32(WHAT)? {
-                let id = Uuid(get.bytes16(WHAT)?);
-                let queue = get_queue(&mut get)?;
-                let raw = get.u8(WHAT)? != 0;
-                topic.subscriptions.insert(id, Subscription { queue, raw });
+            let topic = Topic::decode(&mut get)?;
+            for (id, subscription) in &topic.subscriptions {
+                broker.note_waiting(&key, *id, None, subscription.until());
             }
             broker.topics.insert(key, topic);
         }

@@ -103,7 +103,14 @@ impl Broker {
         let (_, queue) = self.find(&command.queue)?;
         let old = queue.settings.policy.as_deref();
         let arn = command.queue.arn();
-        let text = policy::add(old, &arn, &command.label, &command.accounts, &command.actions);
+        let text = policy::add(
+            &policy::SQS,
+            old,
+            &arn,
+            &command.label,
+            &command.accounts,
+            &command.actions,
+        );
         let text = text.map_err(|e| match e {
             AddError::Invalid(invalid) => PermissionError::Invalid(invalid),
             AddError::OverCap(cap) => PolicyOverCap { cap }.into(),

@@ -7,6 +7,7 @@ use crate::payload::Delivery;
 use crate::record::{Change, Record};
 use crate::stored::Stored;
 use crate::tasks::TaskChange;
+use crate::topics::TopicChange;
 
 /// The log is counted in regions of 1 MiB.
 pub(crate) const REGION_BITS: u32 = 20;
@@ -71,8 +72,11 @@ impl Record {
                 | Change::Receive { .. }
                 | Change::Delete { .. }
                 | Change::ChangeVisibility { .. }
-                | Change::DeleteTopic { .. }
-                | Change::Unsubscribe { .. }
+                | Change::Topic(
+                    TopicChange::DeleteTopic { .. }
+                        | TopicChange::Unsubscribe { .. }
+                        | TopicChange::GiveUp { .. }
+                )
                 | Change::MoveTask(TaskChange::End { .. })
                 | Change::Reset
         )

@@ -11,7 +11,9 @@ pub mod registry;
 pub mod registry_battery;
 #[cfg(feature = "battery")]
 pub mod stage;
+mod topics;
 
 pub use failure::{Failure, Unavailable};
 pub use messaging::Messaging;
 pub use registry::RegistryStore;
+pub use topics::Topics;

@@ -1,23 +1,22 @@
-//! Queues and topics as a store offers them.
+//! Queues as a store offers them.
 
 use std::future::Future;
 
-use tsugite_base::names::Scope;
 use tsugite_broker::{
     AddPermission, CancelMoveTask, CancelMoveTaskError, ChangeVisibility, ChangeVisibilityError,
-    ChangeVisibilityReply, CreateQueue, CreateQueueError, CreateTopic, CreateTopicError, DeadLetterSources,
-    DeleteError, DeleteMessages, DeleteReply, ListMoveTasks, ListMoveTasksError, ListQueues, Message,
-    MoveTask, PermissionError, Publish, PublishError, Published, PurgeQueueError, QueueAttributesError,
-    QueueKey, QueueNames, QueueNotFound, QueueStats, Receive, ReceiveError, RemovePermission, SendError,
-    SendMessages, SendReply, SetQueueAttributes, SetQueueAttributesError, StartMoveTask, StartMoveTaskError,
-    Subscribe, SubscribeError, SubscriptionKey, TagError, TagQueue, TopicInfo, TopicKey, UntagQueue,
+    ChangeVisibilityReply, CreateQueue, CreateQueueError, DeadLetterSources, DeleteError, DeleteMessages,
+    DeleteReply, ListMoveTasks, ListMoveTasksError, ListQueues, Message, MoveTask, PermissionError,
+    PurgeQueueError, QueueAttributesError, QueueKey, QueueNames, QueueNotFound, QueueStats, Receive,
+    ReceiveError, RemovePermission, SendError, SendMessages, SendReply, SetQueueAttributes,
+    SetQueueAttributesError, StartMoveTask, StartMoveTaskError, TagError, TagQueue, UntagQueue,
 };
 
 use crate::failure::{Failure, Unavailable};
+use crate::topics::Topics;
 
 /// The operations of the broker. A reply means that what it says is durable; see each operation for the
 /// two exceptions. All of them are safe to drop at any point: what was decided by then stays decided.
-pub trait Messaging: Clone + Send + Sync + 'static {
+pub trait Messaging: Topics {
     /// Creates a queue, or does nothing if it exists and the stated attributes agree.
     fn create_queue(
         &self,
@@ -132,36 +131,6 @@ pub trait Messaging: Clone + Send + Sync + 'static {
         &self,
         query: ListMoveTasks,
     ) -> impl Future<Output = Result<Vec<MoveTask>, Failure<ListMoveTasksError>>> + Send;
-
-    /// Creates a topic, or does nothing if it exists.
-    fn create_topic(
-        &self,
-        command: CreateTopic,
-    ) -> impl Future<Output = Result<(), Failure<CreateTopicError>>> + Send;
-
-    /// Deletes a topic with its subscriptions; does nothing if there is none.
-    fn delete_topic(&self, topic: TopicKey) -> impl Future<Output = Result<(), Unavailable>> + Send;
-
-    /// Subscribes a queue to a topic, or finds the subscription that exists.
-    fn subscribe(
-        &self,
-        command: Subscribe,
-    ) -> impl Future<Output = Result<SubscriptionKey, Failure<SubscribeError>>> + Send;
-
-    /// Ends a subscription; does nothing if there is none.
-    fn unsubscribe(
-        &self,
-        subscription: SubscriptionKey,
-    ) -> impl Future<Output = Result<(), Unavailable>> + Send;
-
-    /// Stores one message for every subscriber of a topic, in one atomic step.
-    fn publish(
-        &self,
-        command: Publish,
-    ) -> impl Future<Output = Result<Published, Failure<PublishError>>> + Send;
-
-    /// The topics of a scope with their subscriptions, in byte order of their names.
-    fn topics(&self, scope: Scope) -> impl Future<Output = Result<Vec<TopicInfo>, Unavailable>> + Send;
 
     /// Every queue with its counters as of now, durable or not: for metrics and people.
     fn queue_stats(&self) -> Vec<QueueStats>;

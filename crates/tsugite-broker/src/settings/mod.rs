@@ -13,7 +13,7 @@ use tsugite_base::{Invalid, limits};
 
 use crate::error::{AttributeNameInvalid, AttributeValueInvalid, CreateQueueError, SetQueueAttributesError};
 
-pub(crate) use codec::{get_queue, get_scope, get_topic, put_queue, put_scope, put_topic};
+pub(crate) use codec::{get_queue, get_topic, put_queue, put_topic};
 pub use fifo::{DeduplicationScope, Fifo, ThroughputLimit};
 pub use redrive::{RedriveAllowPolicy, RedrivePermission, RedrivePolicy};
 

@@ -6,32 +6,43 @@ use tsugite_base::{Arn, Invalid, limits};
 
 use super::object;
 
-/// What AddPermission may grant besides `*`.
-const ACTIONS: [&str; 23] = [
-    "AddPermission",
-    "CancelMessageMoveTask",
-    "ChangeMessageVisibility",
-    "ChangeMessageVisibilityBatch",
-    "CreateQueue",
-    "DeleteMessage",
-    "DeleteMessageBatch",
-    "DeleteQueue",
-    "GetQueueAttributes",
-    "GetQueueUrl",
-    "ListDeadLetterSourceQueues",
-    "ListMessageMoveTasks",
-    "ListQueueTags",
-    "ListQueues",
-    "PurgeQueue",
-    "ReceiveMessage",
-    "RemovePermission",
-    "SendMessage",
-    "SendMessageBatch",
-    "SetQueueAttributes",
-    "StartMessageMoveTask",
-    "TagQueue",
-    "UntagQueue",
-];
+/// Whose permissions a policy is about.
+pub(crate) struct Service {
+    /// Before the names of actions, in the spelling of the statements that AddPermission writes.
+    pub(crate) prefix: &'static str,
+    /// What AddPermission may grant besides `*`.
+    pub(crate) actions: &'static [&'static str],
+}
+
+/// The permissions of queues.
+pub(crate) const SQS: Service = Service {
+    prefix: "SQS",
+    actions: &[
+        "AddPermission",
+        "CancelMessageMoveTask",
+        "ChangeMessageVisibility",
+        "ChangeMessageVisibilityBatch",
+        "CreateQueue",
+        "DeleteMessage",
+        "DeleteMessageBatch",
+        "DeleteQueue",
+        "GetQueueAttributes",
+        "GetQueueUrl",
+        "ListDeadLetterSourceQueues",
+        "ListMessageMoveTasks",
+        "ListQueueTags",
+        "ListQueues",
+        "PurgeQueue",
+        "ReceiveMessage",
+        "RemovePermission",
+        "SendMessage",
+        "SendMessageBatch",
+        "SetQueueAttributes",
+        "StartMessageMoveTask",
+        "TagQueue",
+        "UntagQueue",
+    ],
+};
 
 /// The policy as it was given, or `None` for an empty text.
 pub(super) fn parse(text: &str) -> Result<Option<String>, Invalid> {
@@ -104,6 +115,7 @@ pub(crate) enum AddError {
 
 /// The policy with one more statement, which lets `accounts` do `actions` to the queue.
 pub(crate) fn add(
+    service: &Service,
     policy: Option<&str>,
     queue: &Arn,
     label: &str,
@@ -111,6 +123,7 @@ pub(crate) fn add(
     actions: &[String],
 ) -> Result<String, AddError> {
     let invalid = |what: &str, value: &str, rule: &str| AddError::Invalid(Invalid::new(what, value, rule));
+    let prefix = service.prefix;
     check_label(label).map_err(AddError::Invalid)?;
     for account in accounts {
         if account.len() != 12 || !account.bytes().all(|b| b.is_ascii_digit()) {
@@ -122,11 +135,11 @@ pub(crate) fn add(
         }
     }
     for action in actions {
-        if action != "*" && !ACTIONS.contains(&action.as_str()) {
+        if action != "*" && !service.actions.contains(&action.as_str()) {
             return Err(invalid(
                 "ActionName",
                 action,
-                "must be * or the name of an action of SQS",
+                &format!("must be * or the name of an action of {prefix}"),
             ));
         }
     }
@@ -150,7 +163,7 @@ pub(crate) fn add(
         "Sid": label,
         "Effect": "Allow",
         "Principal": {"AWS": one_or_many(principals)},
-        "Action": one_or_many(actions.iter().map(|a| format!("SQS:{a}"))),
+        "Action": one_or_many(actions.iter().map(|a| format!("{prefix}:{a}"))),
         "Resource": queue.to_string(),
     }));
     policy.insert("Statement".into(), Value::Array(statements));
@@ -215,6 +228,7 @@ mod tests {
     fn added(policy: Option<&str>, label: &str) -> Result<String, AddError> {
         let queue = QueueKey::new(Scope::default(), "q").arn();
         add(
+            &SQS,
             policy,
             &queue,
             label,
@@ -276,7 +290,7 @@ mod tests {
             ("a", "12345", "*"),
             ("a", ACCOUNT, "Frobnicate"),
         ] {
-            let result = add(None, &queue, label, &texts(&[account]), &texts(&[action]));
+            let result = add(&SQS, None, &queue, label, &texts(&[account]), &texts(&[action]));
             assert!(
                 matches!(result, Err(AddError::Invalid(_))),
                 "{label} {account} {action}"

@@ -4,7 +4,6 @@ use std::convert::Infallible;
 use std::pin::pin;
 
 use tokio::time::Instant;
-use tsugite_base::names::Scope;
 use tsugite_base::{Decision, Now, Place};
 use tsugite_broker::*;
 use tsugite_engine::{Failure, Messaging, Unavailable};
@@ -119,32 +118,6 @@ impl Messaging for LogStore {
         found.map_err(Failure::Refused)
     }
 
-    async fn create_topic(&self, command: CreateTopic) -> Result<(), Failure<CreateTopicError>> {
-        self.commit(|d, now| d.broker.create_topic(command, now)).await
-    }
-
-    async fn delete_topic(&self, topic: TopicKey) -> Result<(), Unavailable> {
-        self.commit_certain(|d, now| Ok(d.broker.delete_topic(topic, now)))
-            .await
-    }
-
-    async fn subscribe(&self, command: Subscribe) -> Result<SubscriptionKey, Failure<SubscribeError>> {
-        self.commit(|d, now| d.broker.subscribe(command, now)).await
-    }
-
-    async fn unsubscribe(&self, subscription: SubscriptionKey) -> Result<(), Unavailable> {
-        self.commit_certain(|d, now| Ok(d.broker.unsubscribe(subscription, now)))
-            .await
-    }
-
-    async fn publish(&self, command: Publish) -> Result<Published, Failure<PublishError>> {
-        self.commit(|d, now| d.broker.publish(&command, now)).await
-    }
-
-    async fn topics(&self, scope: Scope) -> Result<Vec<TopicInfo>, Unavailable> {
-        Ok(self.read(|d, _| d.broker.topics(&scope)).await)
-    }
-
     fn queue_stats(&self) -> Vec<QueueStats> {
         self.peek(|d, now| d.broker.queue_stats(now))
     }
@@ -155,7 +128,7 @@ impl Messaging for LogStore {
 }
 
 impl LogStore {
-    async fn commit_certain(
+    pub(super) async fn commit_certain(
         &self,
         decide: impl FnOnce(&Domains, Now) -> Certain + Send,
     ) -> Result<(), Unavailable> {
@@ -225,7 +198,7 @@ impl LogStore {
     /// Reads the payloads of leased messages. Between the lease and the read a message may have been copied to the
     /// head of the log and its old segment dropped: then it is looked up anew. One that is gone altogether, deleted or
     /// expired meanwhile, is left out.
-    async fn payloads(&self, mut leases: Vec<Lease>) -> Result<Vec<Message>, Unavailable> {
+    pub(super) async fn payloads(&self, mut leases: Vec<Lease>) -> Result<Vec<Message>, Unavailable> {
         loop {
             let read = self.payloads_as_leased(&leases).await;
             let Err(unavailable) = read else { return read };

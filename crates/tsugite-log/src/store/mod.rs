@@ -6,6 +6,7 @@ mod clock;
 mod messaging;
 mod mover;
 mod registry;
+mod topics;
 mod waiting;
 
 use std::collections::BTreeMap;
@@ -42,6 +43,7 @@ struct Inner {
     world: World,
     waiting: Arc<Waiting>,
     changes: watch::Receiver<u64>,
+    outboxes: watch::Receiver<u64>,
     alarm: Arc<Alarm>,
     bell: Arc<Bell>,
     threads: Mutex<Option<Running>>,
@@ -59,6 +61,7 @@ struct Live {
     domains: Domains,
     waiting: Arc<Waiting>,
     changes: watch::Sender<u64>,
+    outboxes: watch::Sender<u64>,
     alarm: Arc<Alarm>,
     bell: Arc<Bell>,
 }
@@ -69,6 +72,7 @@ struct LiveSettings {
     domains: Settings,
     waiting: Arc<Waiting>,
     changes: watch::Sender<u64>,
+    outboxes: watch::Sender<u64>,
     alarm: Arc<Alarm>,
     bell: Arc<Bell>,
 }
@@ -77,10 +81,12 @@ impl LogStore {
     /// Opens the store on `disk`, or makes one there, and starts its threads. Blocks while the log is replayed.
     pub fn open(options: Options<Settings>, disk: Arc<dyn Disk>) -> Result<LogStore, OpenError> {
         let (sender, changes) = watch::channel(0);
+        let (outboxes_sender, outboxes) = watch::channel(0);
         let settings = LiveSettings {
             domains: options.settings,
             waiting: Arc::default(),
             changes: sender,
+            outboxes: outboxes_sender,
             alarm: Arc::default(),
             bell: Arc::default(),
         };
@@ -107,6 +113,7 @@ impl LogStore {
             world: options.world,
             waiting,
             changes,
+            outboxes,
             alarm,
             bell,
             threads: Mutex::new(Some(Running {
@@ -225,6 +232,7 @@ impl State for Live {
             domains: Domains::restore(&settings.domains, snapshot, now)?,
             waiting: settings.waiting.clone(),
             changes: settings.changes.clone(),
+            outboxes: settings.outboxes.clone(),
             alarm: settings.alarm.clone(),
             bell: settings.bell.clone(),
         })
@@ -280,6 +288,9 @@ impl State for Live {
         let change = registry.change();
         self.changes
             .send_if_modified(|seen| std::mem::replace(seen, change) != change);
+        let outboxes = broker.outbox_changes();
+        self.outboxes
+            .send_if_modified(|seen| std::mem::replace(seen, outboxes) != outboxes);
         let deadlines = [broker.next_deadline(), registry.next_deadline()];
         if let Some(next) = deadlines.into_iter().flatten().min() {
             self.alarm.set(next);

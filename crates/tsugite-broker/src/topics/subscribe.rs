@@ -1,0 +1,281 @@
+//! Subscribing, changing a subscription, and ending it.
+
+use std::collections::BTreeMap;
+
+use tsugite_base::{Decision, Now, Uuid, limits};
+
+use super::command::{SetSubscriptionAttribute, Subscribe, Subscribed, Unsubscribe};
+use super::error::*;
+use super::subscription::{Confirmation, Protocol, Subscription, SubscriptionSettings, queue_of};
+use super::{Topic, TopicChange, outbox};
+use crate::broker::Broker;
+use crate::keys::{QueueKey, SubscriptionKey, TopicKey};
+use crate::record::{Change, Record};
+
+impl Broker {
+    /// Subscribes an endpoint, or finds its subscription if what is stated agrees. An endpoint that has to confirm and
+    /// did not yet gets its token again.
+    pub fn subscribe(
+        &self,
+        command: Subscribe,
+        now: Now,
+    ) -> Result<Decision<Record, Subscribed>, SubscribeError> {
+        let topic = self.find_topic(&command.topic)?;
+        let protocol: Protocol = command.protocol.parse()?;
+        check_endpoint(&command.topic, protocol, &command.endpoint)?;
+        let settings = stated_settings(&command, protocol)?;
+        let existing = topic
+            .subscriptions
+            .iter()
+            .find(|(_, s)| s.is_listed() && s.protocol == protocol && s.endpoint == command.endpoint);
+        if let Some((&id, existing)) = existing {
+            return self.subscribed_already(&command, id, existing, &settings, now);
+        }
+        topic.check_room(&command.topic)?;
+        if topic.settings.max_size() > limits::TOPIC_MESSAGE_BYTES {
+            topic.check_large_with(protocol)?;
+        }
+        if settings.filter.is_some() {
+            self.check_filters(topic)?;
+        }
+        let pending = protocol.confirms();
+        let subscription = Subscription {
+            protocol,
+            queue: queue_of(protocol, &command.endpoint),
+            endpoint: command.endpoint.clone(),
+            owner: command.owner.clone(),
+            principal: command.principal.clone(),
+            confirmation: Confirmation::Confirmed {
+                authenticated: true,
+                guarded: false,
+                token: String::new(),
+            },
+            outbox: None,
+            settings,
+        };
+        let subscription = if pending {
+            subscription.awaiting(&command.token, self.token_until(now))
+        } else {
+            subscription
+        };
+        let key = SubscriptionKey {
+            topic: command.topic,
+            id: command.id,
+        };
+        let reply = Subscribed {
+            subscription: key.clone(),
+            pending,
+        };
+        let changes = self.put_with_announcement(key, subscription, &command.token, command.id, now);
+        Ok(self.decided_all(changes, reply, now))
+    }
+
+    fn subscribed_already(
+        &self,
+        command: &Subscribe,
+        id: Uuid,
+        existing: &Subscription,
+        settings: &SubscriptionSettings,
+        now: Now,
+    ) -> Result<Decision<Record, Subscribed>, SubscribeError> {
+        let differs = |(name, _): &&(String, String)| !settings.agrees(&existing.settings, name);
+        if command.attributes.iter().find(differs).is_some() {
+            return Err(ParameterInvalid::new(
+                "Attributes",
+                "Subscription already exists with different attributes",
+            )
+            .into());
+        }
+        let key = SubscriptionKey {
+            topic: command.topic.clone(),
+            id,
+        };
+        let reply = Subscribed {
+            subscription: key.clone(),
+            pending: existing.is_pending(),
+        };
+        if !existing.is_pending() {
+            return Ok(Decision::unchanged(reply));
+        }
+        let again = existing.clone().awaiting(&command.token, self.token_until(now));
+        let changes = self.put_with_announcement(key, again, &command.token, command.id, now);
+        Ok(self.decided_all(changes, reply, now))
+    }
+
+    /// Changes one attribute of a subscription; later publishes see it.
+    pub fn set_subscription_attribute(
+        &self,
+        command: &SetSubscriptionAttribute,
+        now: Now,
+    ) -> Result<Decision<Record, ()>, SubscriptionError> {
+        let (topic, subscription) = self.find_subscription(&command.subscription)?;
+        let value = command.value.as_deref().unwrap_or_default();
+        let key = &command.subscription;
+        let before = &subscription.settings;
+        let settings = before.with(&key.topic, subscription.protocol, &command.name, value)?;
+        if settings.filter.is_some() && before.filter.is_none() {
+            self.check_filters(topic)?;
+        }
+        let mut changed = Box::new(subscription.clone());
+        changed.settings = settings;
+        let change = TopicChange::PutSubscription {
+            topic: key.topic.clone(),
+            id: key.id,
+            subscription: changed,
+        };
+        Ok(self.decided(change.into(), (), now))
+    }
+
+    /// Ends a subscription, if it exists. An endpoint that is posted to is told so, and can subscribe again.
+    pub fn unsubscribe(
+        &self,
+        command: Unsubscribe,
+        now: Now,
+    ) -> Result<Decision<Record, ()>, UnsubscribeError> {
+        let Ok((_, subscription)) = self.find_subscription(&command.subscription) else {
+            return Ok(Decision::unchanged(()));
+        };
+        let guarded = matches!(
+            subscription.confirmation,
+            Confirmation::Confirmed { guarded: true, .. }
+        );
+        if guarded && !command.by_owner {
+            let subscription = command.subscription;
+            return Err(UnsubscribeGuarded { subscription }.into());
+        }
+        let changes = match subscription.outbox {
+            Some(outbox) if subscription.takes_messages() => self.goodbye(command, subscription, outbox, now),
+            _ => {
+                let SubscriptionKey { topic, id } = command.subscription;
+                let removal = outbox::removal(subscription);
+                let gone = TopicChange::Unsubscribe { topic, id };
+                removal.into_iter().chain([Change::from(gone)]).collect()
+            }
+        };
+        Ok(self.decided_all(changes, (), now))
+    }
+
+    pub(crate) fn find_subscription(
+        &self,
+        key: &SubscriptionKey,
+    ) -> Result<(&Topic, &Subscription), SubscriptionNotFound> {
+        let found = self.topics.get(&key.topic).and_then(|topic| {
+            let subscription = topic.subscriptions.get(&key.id)?;
+            subscription.is_listed().then_some((topic, subscription))
+        });
+        found.ok_or_else(|| SubscriptionNotFound {
+            subscription: key.clone(),
+        })
+    }
+
+    fn check_filters(&self, topic: &Topic) -> Result<(), TooManyFilters> {
+        let limit = self.settings.filter_policies;
+        let filters = topic
+            .subscriptions
+            .values()
+            .filter(|s| s.settings.filter.is_some());
+        if filters.count() < limit {
+            return Ok(());
+        }
+        Err(TooManyFilters { limit })
+    }
+}
+
+impl Topic {
+    fn check_room(&self, topic: &TopicKey) -> Result<(), TooManySubscriptions> {
+        let limit = if topic.is_fifo() {
+            limits::FIFO_TOPIC_SUBSCRIPTIONS
+        } else {
+            limits::TOPIC_SUBSCRIPTIONS
+        };
+        if self.subscriptions.len() < limit {
+            return Ok(());
+        }
+        Err(TooManySubscriptions { limit })
+    }
+
+    /// Whether a topic with messages of more than 256 KiB can have the subscriptions that it has.
+    pub(super) fn check_large(&self) -> Result<(), ParameterInvalid> {
+        let mut listed = self.subscriptions.values().filter(|s| s.is_listed());
+        if listed.clone().count() > limits::LARGE_TOPIC_SUBSCRIPTIONS || listed.any(|s| s.protocol.posts()) {
+            return Err(ParameterInvalid::new(
+                "MaximumMessageSize",
+                "a topic with messages above 262144 bytes can have at most 100 subscriptions, none of them http or \
+                 https",
+            ));
+        }
+        Ok(())
+    }
+
+    fn check_large_with(&self, protocol: Protocol) -> Result<(), ParameterInvalid> {
+        if protocol.posts() || self.subscriptions.len() >= limits::LARGE_TOPIC_SUBSCRIPTIONS {
+            return Err(ParameterInvalid::new(
+                "Protocol",
+                format!(
+                    "{protocol}: a topic whose MaximumMessageSize is above 262144 can have at most 100 subscriptions, \
+                     none of them http or https"
+                ),
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// The settings that a subscription states.
+fn stated_settings(
+    command: &Subscribe,
+    protocol: Protocol,
+) -> Result<SubscriptionSettings, ParameterInvalid> {
+    // The scope says what the policy means, wherever it stands.
+    let mut ordered: Vec<&(String, String)> = command.attributes.iter().collect();
+    ordered.sort_by_key(|(name, _)| name != "FilterPolicyScope");
+    let mut settings = SubscriptionSettings::of(BTreeMap::new())?;
+    for (name, value) in ordered {
+        settings = settings.with(&command.topic, protocol, name, value)?;
+    }
+    Ok(settings)
+}
+
+fn check_endpoint(topic: &TopicKey, protocol: Protocol, endpoint: &str) -> Result<(), ParameterInvalid> {
+    let bad = |what: &str, reason: &str| Err(ParameterInvalid::new(what, reason));
+    if endpoint.is_empty() {
+        return bad("Endpoint", "it must not be empty");
+    }
+    match protocol {
+        Protocol::Sqs => match QueueKey::from_arn("Endpoint", endpoint) {
+            Err(_) => bad("SQS endpoint ARN", ""),
+            Ok(queue) if queue.is_fifo() && !topic.is_fifo() => bad(
+                "Invalid parameter: Endpoint Reason: FIFO SQS Queues can not be subscribed to standard SNS topics",
+                "",
+            ),
+            Ok(_) => Ok(()),
+        },
+        _ if topic.is_fifo() => bad(
+            &format!("Invalid parameter: Protocol Reason: a FIFO topic does not deliver to {protocol}"),
+            "",
+        ),
+        Protocol::Http if !endpoint.starts_with("http://") => {
+            bad("Endpoint must match the specified protocol", "")
+        }
+        Protocol::Https if !endpoint.starts_with("https://") => {
+            bad("Endpoint must match the specified protocol", "")
+        }
+        Protocol::Http | Protocol::Https if endpoint.len() > limits::ENDPOINT_BYTES => {
+            bad("Endpoint", "it is longer than 2048 bytes")
+        }
+        Protocol::Http | Protocol::Https => Ok(()),
+        Protocol::Email | Protocol::EmailJson => match endpoint.split_once('@') {
+            Some((user, host)) if !user.is_empty() && !host.is_empty() && !host.contains('@') => Ok(()),
+            _ => bad("Email address", ""),
+        },
+        Protocol::Sms if is_phone(endpoint) => Ok(()),
+        Protocol::Sms => bad(&format!("Invalid SMS endpoint: {endpoint}"), ""),
+    }
+}
+
+/// Whether a text is a phone number: E.164, with marks between the digits allowed.
+pub(super) fn is_phone(text: &str) -> bool {
+    let digits = text.bytes().filter(u8::is_ascii_digit).count();
+    let marks = |(i, b): (usize, u8)| b.is_ascii_digit() || b" -./()".contains(&b) || (i == 0 && b == b'+');
+    (1..=20).contains(&digits) && text.bytes().enumerate().all(marks)
+}

@@ -1,0 +1,409 @@
+//! A subscription: who gets the messages of a topic, how, and which of them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use serde_json::Value;
+use tsugite_base::Timestamp;
+use tsugite_base::codec::{Get, Malformed, Put};
+use tsugite_filter::{Policy, Scope as FilterScope};
+
+use super::error::ParameterInvalid;
+use super::settings::{boolean, get_map, object, put_map};
+use crate::delivery_policy;
+use crate::keys::{QueueId, QueueKey, TopicKey};
+
+/// How a subscription delivers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Protocol {
+    /// To a queue.
+    Sqs,
+    /// By POST.
+    Http,
+    /// By POST over TLS.
+    Https,
+    /// Captured.
+    Email,
+    /// Captured.
+    EmailJson,
+    /// Captured.
+    Sms,
+}
+
+impl Protocol {
+    pub(super) const ALL: [Protocol; 6] = [
+        Protocol::Sqs,
+        Protocol::Http,
+        Protocol::Https,
+        Protocol::Email,
+        Protocol::EmailJson,
+        Protocol::Sms,
+    ];
+
+    /// The name, as AWS spells it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Protocol::Sqs => "sqs",
+            Protocol::Http => "http",
+            Protocol::Https => "https",
+            Protocol::Email => "email",
+            Protocol::EmailJson => "email-json",
+            Protocol::Sms => "sms",
+        }
+    }
+
+    /// Whether messages are posted to the endpoint.
+    pub const fn posts(self) -> bool {
+        matches!(self, Protocol::Http | Protocol::Https)
+    }
+
+    /// Whether what would be sent is captured.
+    pub const fn is_captured(self) -> bool {
+        matches!(self, Protocol::Email | Protocol::EmailJson | Protocol::Sms)
+    }
+
+    /// Whether the endpoint has to confirm before it gets anything.
+    pub const fn confirms(self) -> bool {
+        !matches!(self, Protocol::Sqs | Protocol::Sms)
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Protocol {
+    type Err = ParameterInvalid;
+
+    fn from_str(name: &str) -> Result<Protocol, ParameterInvalid> {
+        let known = Protocol::ALL.into_iter().find(|protocol| protocol.name() == name);
+        known.ok_or_else(|| match name {
+            "application" | "lambda" | "firehose" => ParameterInvalid::new(
+                "Protocol",
+                format!("{name}: Tsugite delivers to sqs, http and https; see docs/sns.md"),
+            ),
+            _ => ParameterInvalid::new(
+                format!("Amazon SNS does not support this protocol string: {name}"),
+                "",
+            ),
+        })
+    }
+}
+
+/// Whether the endpoint agreed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Confirmation {
+    /// Not yet.
+    Pending {
+        /// What confirms.
+        token: String,
+        /// The machine's time from which on the subscription is gone.
+        until: Timestamp,
+    },
+    /// It did, or needs not.
+    Confirmed {
+        /// `ConfirmationWasAuthenticated`.
+        authenticated: bool,
+        /// Only the owner may end the subscription.
+        guarded: bool,
+        /// What confirmed it: a link may be followed twice.
+        token: String,
+    },
+    /// The subscription has ended; its outbox holds the message that says so, with which it can begin again.
+    Leaving {
+        /// What begins it again.
+        token: String,
+        /// The machine's time from which on it is gone for good.
+        until: Timestamp,
+    },
+}
+
+/// A subscription.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subscription {
+    /// How it delivers.
+    pub protocol: Protocol,
+    /// Where it delivers.
+    pub endpoint: String,
+    /// The account that subscribed.
+    pub owner: String,
+    /// `SubscriptionPrincipal`.
+    pub principal: String,
+    /// Whether the endpoint agreed.
+    pub confirmation: Confirmation,
+    /// The queue, of those that deliver to one.
+    pub(crate) queue: Option<QueueKey>,
+    /// The outbox, of those that post.
+    pub outbox: Option<QueueId>,
+    /// What is set.
+    pub settings: SubscriptionSettings,
+}
+
+/// What is set of a subscription. Attributes are kept as they were given, once found valid; the rest follows from them.
+#[derive(Clone, Debug, Default)]
+pub struct SubscriptionSettings {
+    /// By name, as AWS spells it.
+    pub attributes: BTreeMap<String, String>,
+    /// Whether the endpoint gets the bare message.
+    pub(crate) raw: bool,
+    /// Which messages it gets; all, if absent.
+    pub(crate) filter: Option<Policy>,
+    /// Where messages go that it could not take.
+    pub(crate) dead_letters: Option<QueueKey>,
+}
+
+impl PartialEq for SubscriptionSettings {
+    fn eq(&self, other: &SubscriptionSettings) -> bool {
+        self.attributes == other.attributes
+    }
+}
+
+impl Eq for SubscriptionSettings {}
+
+const WHAT: &str = "subscription";
+const SCOPE: &str = "FilterPolicyScope";
+const FILTER: &str = "FilterPolicy";
+
+impl Subscription {
+    /// Whether a publish reaches it.
+    pub(crate) const fn takes_messages(&self) -> bool {
+        matches!(self.confirmation, Confirmation::Confirmed { .. })
+    }
+
+    /// Whether its endpoint has yet to confirm.
+    pub(crate) const fn is_pending(&self) -> bool {
+        matches!(self.confirmation, Confirmation::Pending { .. })
+    }
+
+    /// Whether clients see it.
+    pub(crate) const fn is_listed(&self) -> bool {
+        !matches!(self.confirmation, Confirmation::Leaving { .. })
+    }
+
+    /// When it is gone, if nobody confirms it until then.
+    pub(crate) const fn until(&self) -> Option<Timestamp> {
+        match &self.confirmation {
+            Confirmation::Pending { until, .. } | Confirmation::Leaving { until, .. } => Some(*until),
+            Confirmation::Confirmed { .. } => None,
+        }
+    }
+
+    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+        let protocol = Protocol::ALL
+            .iter()
+            .position(|protocol| *protocol == self.protocol);
+        out.put_u8(protocol.unwrap_or_default() as u8);
+        out.put_str(&self.endpoint);
+        out.put_str(&self.owner);
+        out.put_str(&self.principal);
+        match &self.confirmation {
+            Confirmation::Pending { token, until } => {
+                out.put_u8(0);
+                out.put_str(token);
+                out.put_time(*until);
+            }
+            Confirmation::Confirmed {
+                authenticated,
+                guarded,
+                token,
+            } => {
+                out.put_u8(1 | u8::from(*authenticated) << 1 | u8::from(*guarded) << 2);
+                out.put_str(token);
+            }
+            Confirmation::Leaving { token, until } => {
+                out.put_u8(8);
+                out.put_str(token);
+                out.put_time(*until);
+            }
+        }
+        out.put_option(self.outbox, |out, outbox| out.put_u32(outbox.0));
+        put_map(out, &self.settings.attributes);
+    }
+
+    pub(super) fn decode(get: &mut Get<'_>) -> Result<Subscription, Malformed> {
+        let malformed = Malformed { what: WHAT };
+        let protocol = *Protocol::ALL.get(usize::from(get.u8(WHAT)?)).ok_or(malformed)?;
+        let endpoint = get.str(WHAT)?.to_owned();
+        Ok(Subscription {
+            protocol,
+            queue: queue_of(protocol, &endpoint),
+            endpoint,
+            owner: get.str(WHAT)?.to_owned(),
+            principal: get.str(WHAT)?.to_owned(),
+            confirmation: match get.u8(WHAT)? {
+                0 => Confirmation::Pending {
+                    token: get.str(WHAT)?.to_owned(),
+                    until: get.time(WHAT)?,
+                },
+                flags @ (1 | 3 | 5 | 7) => Confirmation::Confirmed {
+                    authenticated: flags & 2 != 0,
+                    guarded: flags & 4 != 0,
+                    token: get.str(WHAT)?.to_owned(),
+                },
+                8 => Confirmation::Leaving {
+                    token: get.str(WHAT)?.to_owned(),
+                    until: get.time(WHAT)?,
+                },
+                _ => return Err(malformed),
+            },
+            outbox: get.option(WHAT, |get| Ok(QueueId(get.u32(WHAT)?)))?,
+            settings: SubscriptionSettings::of(get_map(get)?).map_err(|_| malformed)?,
+        })
+    }
+}
+
+/// The queue that an endpoint names.
+pub(super) fn queue_of(protocol: Protocol, endpoint: &str) -> Option<QueueKey> {
+    let is_queue = protocol == Protocol::Sqs;
+    is_queue
+        .then(|| QueueKey::from_arn("Endpoint", endpoint).ok())
+        .flatten()
+}
+
+impl SubscriptionSettings {
+    /// The settings that these attributes mean.
+    pub(super) fn of(attributes: BTreeMap<String, String>) -> Result<SubscriptionSettings, ParameterInvalid> {
+        let get = |name: &str| attributes.get(name).map(String::as_str);
+        let raw = get("RawMessageDelivery") == Some("true");
+        let scope = match get(SCOPE) {
+            Some("MessageBody") => FilterScope::MessageBody,
+            _ => FilterScope::MessageAttributes,
+        };
+        let filter = get(FILTER).map(|text| parse_filter(text, scope)).transpose()?;
+        let dead_letters = get("RedrivePolicy").map(parse_redrive).transpose()?;
+        Ok(SubscriptionSettings {
+            raw,
+            filter,
+            dead_letters,
+            attributes,
+        })
+    }
+
+    /// With one attribute changed; an empty value takes it away.
+    pub(super) fn with(
+        &self,
+        topic: &TopicKey,
+        protocol: Protocol,
+        name: &str,
+        value: &str,
+    ) -> Result<SubscriptionSettings, ParameterInvalid> {
+        let mut attributes = self.attributes.clone();
+        match checked(topic, protocol, name, value)? {
+            Some(value) => attributes.insert(name.to_owned(), value),
+            None => attributes.remove(name),
+        };
+        SubscriptionSettings::of(attributes)
+    }
+
+    /// The attribute, if it is set.
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.attributes.get(name).map(String::as_str)
+    }
+
+    /// Whether an attribute has the same meaning in both.
+    pub(super) fn agrees(&self, other: &SubscriptionSettings, name: &str) -> bool {
+        let default = match name {
+            "RawMessageDelivery" => Some("false"),
+            SCOPE => Some("MessageAttributes"),
+            _ => None,
+        };
+        let (one, another) = (self.get(name).or(default), other.get(name).or(default));
+        let json = |text: Option<&str>| text.and_then(|text| serde_json::from_str::<Value>(text).ok());
+        one == another || (json(one).is_some() && json(one) == json(another))
+    }
+}
+
+/// The value to keep of an attribute, if any.
+fn checked(
+    topic: &TopicKey,
+    protocol: Protocol,
+    name: &str,
+    value: &str,
+) -> Result<Option<String>, ParameterInvalid> {
+    let as_given = (!value.is_empty()).then(|| value.to_owned());
+    let Some(text) = &as_given else {
+        return match name {
+            "RawMessageDelivery" | SCOPE => Err(ParameterInvalid::new(
+                "Attributes",
+                format!("{name}: Invalid value []. It must not be empty."),
+            )),
+            FILTER | "RedrivePolicy" | "DeliveryPolicy" | "ReplayPolicy" | "SubscriptionRoleArn" => Ok(None),
+            _ => Err(ParameterInvalid::new("AttributeName", "")),
+        };
+    };
+    match name {
+        "RawMessageDelivery" => {
+            let raw = boolean(name, text)?;
+            if raw && protocol.is_captured() {
+                return Err(ParameterInvalid::new(
+                    "Attributes",
+                    format!("Delivery protocol [{protocol}] does not support raw message delivery."),
+                ));
+            }
+            Ok(Some(raw.to_string()))
+        }
+        SCOPE if matches!(value, "MessageAttributes" | "MessageBody") => Ok(as_given),
+        SCOPE => Err(ParameterInvalid::new(
+            SCOPE,
+            format!("Invalid value [{value}]. Please use either MessageBody or MessageAttributes"),
+        )),
+        // What it means depends on the scope, so it is parsed with that.
+        FILTER if object(FILTER, text).is_ok_and(|policy| policy.is_empty()) => Ok(None),
+        FILTER => Ok(as_given),
+        "RedrivePolicy" => {
+            let target = parse_redrive(text)?;
+            if target.scope != topic.scope {
+                return Err(ParameterInvalid::new(
+                    "RedrivePolicy",
+                    "the dead-letter queue must be of the same account and region as the topic",
+                ));
+            }
+            if target.is_fifo() != topic.is_fifo() {
+                return Err(ParameterInvalid::new(
+                    "RedrivePolicy",
+                    if topic.is_fifo() {
+                        "the dead-letter queue of a FIFO topic's subscription must be a FIFO queue"
+                    } else {
+                        "a FIFO queue cannot be the dead-letter queue of a standard topic's subscription"
+                    },
+                ));
+            }
+            Ok(as_given)
+        }
+        "DeliveryPolicy" if !protocol.posts() => Err(ParameterInvalid::new(
+            "Attributes",
+            format!("DeliveryPolicy: delivery protocol [{protocol}] does not support a delivery policy."),
+        )),
+        "DeliveryPolicy" => {
+            delivery_policy::check_subscription(text)?;
+            Ok(as_given)
+        }
+        "ReplayPolicy" => {
+            object(name, text)?;
+            Ok(as_given)
+        }
+        "SubscriptionRoleArn" => Ok(as_given),
+        _ => Err(ParameterInvalid::new("AttributeName", "")),
+    }
+}
+
+fn parse_filter(text: &str, scope: FilterScope) -> Result<Policy, ParameterInvalid> {
+    Policy::parse(text, scope, false).map_err(|e| ParameterInvalid::new(FILTER, e.message))
+}
+
+fn parse_redrive(text: &str) -> Result<QueueKey, ParameterInvalid> {
+    const NAME: &str = "RedrivePolicy";
+    let policy = object(NAME, text)?;
+    let target = policy.get("deadLetterTargetArn").and_then(Value::as_str);
+    let (Some(target), 1) = (target, policy.len()) else {
+        return Err(ParameterInvalid::new(
+            NAME,
+            "must have the one member deadLetterTargetArn, the ARN of a queue",
+        ));
+    };
+    QueueKey::from_arn("deadLetterTargetArn", target)
+        .map_err(|_| ParameterInvalid::new(NAME, format!("deadLetterTargetArn is an invalid arn: {target}")))
+}
