@@ -93,6 +93,14 @@ pub const VISIBILITY_SECONDS: u32 = 43_200;
 pub const DELAY_SECONDS: u32 = 900;
 /// Seconds of a long poll.
 pub const WAIT_SECONDS: u32 = 20;
+/// Tries of one HTTP delivery after the first one (AWS).
+pub const DELIVERY_RETRIES: u32 = 100;
+/// Seconds of all delays between the tries of one HTTP delivery, jitter aside (AWS).
+pub const DELIVERY_RETRY_SECONDS: u32 = 3_600;
+/// Deliveries in a second to which a throttle policy may hold an endpoint, at most.
+pub const DELIVERIES_PER_SECOND: u32 = 1_000_000;
+/// Bytes of a delivery policy; one with every member has about 400.
+pub const DELIVERY_POLICY_BYTES: usize = 8_192;
 /// Bytes of a request body on the AWS port: a full batch as JSON with every character escaped twice over.
 pub const AWS_BODY_BYTES: usize = 8 * MESSAGE_BYTES;
 /// Bytes of all request headers on any port.

@@ -12,6 +12,7 @@ mod attempts;
 mod broker;
 pub mod command;
 mod dedup;
+mod delivery_policy;
 mod elders;
 pub mod error;
 mod fifo;
@@ -48,6 +49,10 @@ mod varint;
 pub use broker::{Broker, Settings};
 pub use command::*;
 pub use dedup::Fingerprint;
+pub use delivery_policy::{
+    Backoff, DEFAULT_CONTENT_TYPE, DeliveryPolicy, RetryPolicy, SubscriptionDeliveryPolicy,
+    TopicDeliveryPolicy,
+};
 pub use error::*;
 pub use keys::{QueueId, QueueKey, SubscriptionKey, TopicKey};
 pub use message::{
