@@ -8,7 +8,7 @@ use tsugite_base::{Timestamp, Uuid};
 use super::TopicTally;
 use super::error::PublishError;
 use super::subscription::Protocol;
-use crate::delivery_policy::Policy as DeliveryPolicy;
+use crate::delivery_policy::DeliveryPolicy;
 use crate::keys::{QueueKey, SubscriptionKey, TopicKey};
 use crate::message::MessageAttribute;
 

@@ -11,7 +11,7 @@ use super::error::*;
 use super::permissions::default_policy;
 use super::subscription::{Confirmation, Subscription};
 use crate::broker::Broker;
-use crate::delivery_policy;
+use crate::delivery_policy::{DeliveryPolicy, TopicDeliveryPolicy};
 use crate::keys::{QueueKey, SubscriptionKey, TopicKey};
 
 impl Broker {
@@ -28,7 +28,7 @@ impl Broker {
             ("SubscriptionsDeleted", topic.ended.to_string()),
             (
                 "EffectiveDeliveryPolicy",
-                delivery_policy::effective_topic(topic.settings.delivery_policy()),
+                TopicDeliveryPolicy::effective_json(topic.settings.delivery_policy().as_ref()),
             ),
         ];
         let mut defaults = vec![("DisplayName", String::new()), ("Policy", default_policy(key))];
@@ -98,9 +98,7 @@ impl Broker {
             list.push(("FilterPolicyScope", "MessageAttributes".to_owned()));
         }
         if subscription.protocol.posts() {
-            let of_topic = topic.settings.delivery_policy();
-            let own = subscription.settings.get("DeliveryPolicy");
-            let effective = delivery_policy::effective_subscription(of_topic, own);
+            let effective = topic.delivery_policy(subscription).to_json();
             list.push(("EffectiveDeliveryPolicy", effective));
         }
         let mut list: Vec<_> = list
@@ -261,6 +259,12 @@ impl Broker {
 }
 
 impl Topic {
+    /// How deliveries to a subscription's endpoint are tried.
+    pub(super) fn delivery_policy(&self, subscription: &Subscription) -> DeliveryPolicy {
+        let own = subscription.settings.delivery_policy();
+        DeliveryPolicy::effective(self.settings.delivery_policy().as_ref(), own.as_ref())
+    }
+
     /// Subscriptions that are confirmed, and those that wait for their endpoint.
     fn counts(&self) -> (usize, usize) {
         let count = |of: fn(&Subscription) -> bool| self.subscriptions.values().filter(|s| of(s)).count();

@@ -11,7 +11,6 @@ use super::error::ParameterInvalid;
 use super::subscription::{Confirmation, Subscription};
 use super::text::Texts;
 use crate::broker::Broker;
-use crate::delivery_policy::Policy as DeliveryPolicy;
 use crate::handle::Handle;
 use crate::keys::{QueueId, QueueKey, SubscriptionKey};
 use crate::message::{AnnouncementKind, Captured};
@@ -197,7 +196,6 @@ impl Broker {
                 if subscription.outbox.is_none() {
                     continue;
                 }
-                let own = subscription.settings.get("DeliveryPolicy");
                 found.push(Outbox {
                     queue: QueueKey::outbox(id),
                     subscription: SubscriptionKey {
@@ -206,7 +204,7 @@ impl Broker {
                     },
                     endpoint: subscription.endpoint.clone(),
                     raw: subscription.settings.raw,
-                    policy: Arc::new(DeliveryPolicy::effective(topic.settings.delivery_policy(), own)),
+                    policy: Arc::new(topic.delivery_policy(subscription)),
                 });
             }
         }

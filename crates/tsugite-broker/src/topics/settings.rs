@@ -7,7 +7,7 @@ use tsugite_base::codec::{Get, Malformed, Put};
 use tsugite_base::{Timestamp, limits};
 
 use super::error::{ParameterInvalid, TooManyTags};
-use crate::delivery_policy;
+use crate::delivery_policy::TopicDeliveryPolicy;
 use crate::keys::TopicKey;
 
 /// What is set of a topic. Attributes are kept as they were given, once found valid.
@@ -76,9 +76,9 @@ impl TopicSettings {
         }
     }
 
-    /// `DeliveryPolicy`, JSON.
-    pub(crate) fn delivery_policy(&self) -> Option<&str> {
-        self.get("DeliveryPolicy")
+    /// `DeliveryPolicy`.
+    pub(crate) fn delivery_policy(&self) -> Option<TopicDeliveryPolicy> {
+        TopicDeliveryPolicy::parse(self.get("DeliveryPolicy")?).ok()?
     }
 
     /// `Policy`, JSON.
@@ -140,7 +140,8 @@ impl TopicSettings {
             },
             "DeliveryPolicy" => {
                 if let Some(text) = &as_given {
-                    delivery_policy::check_topic(text)?;
+                    let policy = TopicDeliveryPolicy::parse(text);
+                    policy.map_err(|e| ParameterInvalid::new(e.what, format!("{} {}", e.value, e.rule)))?;
                 }
                 Ok(as_given)
             }

@@ -11,7 +11,7 @@ use tsugite_filter::{Policy, Scope as FilterScope};
 
 use super::error::ParameterInvalid;
 use super::settings::{boolean, get_map, object, put_map};
-use crate::delivery_policy;
+use crate::delivery_policy::SubscriptionDeliveryPolicy;
 use crate::keys::{QueueId, QueueKey, TopicKey};
 
 /// How a subscription delivers.
@@ -298,6 +298,11 @@ impl SubscriptionSettings {
         SubscriptionSettings::of(attributes)
     }
 
+    /// `DeliveryPolicy`.
+    pub(super) fn delivery_policy(&self) -> Option<SubscriptionDeliveryPolicy> {
+        SubscriptionDeliveryPolicy::parse(self.get("DeliveryPolicy")?).ok()?
+    }
+
     /// The attribute, if it is set.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.attributes.get(name).map(String::as_str)
@@ -378,7 +383,8 @@ fn checked(
             format!("DeliveryPolicy: delivery protocol [{protocol}] does not support a delivery policy."),
         )),
         "DeliveryPolicy" => {
-            delivery_policy::check_subscription(text)?;
+            let policy = SubscriptionDeliveryPolicy::parse(text);
+            policy.map_err(|e| ParameterInvalid::new(e.what, format!("{} {}", e.value, e.rule)))?;
             Ok(as_given)
         }
         "ReplayPolicy" => {

@@ -223,6 +223,8 @@ fn describe(message: &Message, excerpt: Option<usize>, body: &mut Value) {
             body["subject"] = json!(notification.subject);
             (&notification.message, &notification.attributes)
         }
+        Content::Announced(announcement) => (&announcement.token, &Vec::new()),
+        Content::Captured(captured) => (&captured.text, &captured.attributes),
     };
     let end = excerpt.and_then(|limit| text.char_indices().nth(limit));
     let shown = end.map_or(text.as_str(), |(end, _)| &text[..end]);

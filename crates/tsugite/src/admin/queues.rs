@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::StatusCode;
 use serde_json::{Value, json};
 use tsugite_base::names::Scope;
-use tsugite_broker::{Count, PurgeQueueError, QueueKey, QueueStats, TopicInfo};
+use tsugite_broker::{Count, PurgeQueueError, QueueKey, QueueStats, TopicInfo, TopicKey};
 use tsugite_engine::Failure;
 
 use super::answer::{Answer, Links, Problem, document, with_links};
@@ -234,8 +234,9 @@ fn path(kind: &str, name: &str, scope: &Scope, default: &Scope) -> String {
 
 pub(super) async fn list_topics<S: Store>(admin: &Admin<S>, query: &Query) -> Result<Answer, Problem> {
     let (scope, default) = (scope(admin, query), admin.default_scope());
-    let topics = admin.store.topics(scope).await?;
-    let topics: Vec<Value> = topics
+    let page = admin.store.list_topics(scope, None, usize::MAX).await?;
+    let topics: Vec<Value> = page
+        .elements
         .iter()
         .map(|topic| {
             let links = vec![(
@@ -259,38 +260,25 @@ pub(super) async fn get_topic<S: Store>(
     query: &Query,
 ) -> Result<Answer, Problem> {
     let (scope, default) = (scope(admin, query), admin.default_scope());
-    let topics = admin.store.topics(scope.clone()).await?;
-    let topic = topics.iter().find(|topic| topic.topic.name == *name);
-    let topic = topic.ok_or_else(|| {
+    let missing = || {
         Problem::not_found(format!(
             "no topic `{name}` in account {}, region {}",
             scope.account, scope.region
         ))
-    })?;
+    };
+    let topic = admin.store.topic(TopicKey::new(scope.clone(), name)).await;
+    let topic = topic.map_err(|_| missing())?;
     let links = vec![
         ("self", path("topics", name, &scope, &default)),
         ("topics", "/v1/topics".into()),
     ];
-    Ok(document(StatusCode::OK, topic_body(topic, &default), links))
+    Ok(document(StatusCode::OK, topic_body(&topic, &default), links))
 }
 
-fn topic_body(topic: &TopicInfo, default: &Scope) -> Value {
-    let subscriptions: Vec<Value> = topic
-        .subscriptions
-        .iter()
-        .map(|subscription| {
-            let body = json!({
-                "arn": subscription.subscription.arn().to_string(),
-                "queue": subscription.queue.name,
-                "raw": subscription.raw,
-            });
-            with_links(body, vec![("queue", queue_path(&subscription.queue, default))])
-        })
-        .collect();
+fn topic_body(topic: &TopicInfo, _default: &Scope) -> Value {
     json!({
         "name": topic.topic.name,
         "arn": topic.topic.arn().to_string(),
-        "subscription_count": subscriptions.len(),
-        "subscriptions": subscriptions,
+        "subscription_count": topic.confirmed,
     })
 }

@@ -101,7 +101,7 @@ async fn declare_topic<S: Messaging>(
     let key = TopicKey::new(config.aws.scope.clone(), &topic.name);
     let command = CreateTopic {
         topic: key.clone(),
-        attributes: Vec::new(),
+        ..CreateTopic::default()
     };
     let what = format!("the topic `{}`", topic.name);
     store.create_topic(command).await.map_err(refused(what))?;
@@ -112,6 +112,9 @@ async fn declare_topic<S: Messaging>(
         let command = Subscribe {
             topic: key.clone(),
             id: world.uuid(),
+            owner: key.scope.account.clone(),
+            principal: format!("arn:aws:iam::{}:root", key.scope.account),
+            token: String::new(),
             protocol: "sqs".to_owned(),
             endpoint: queue.arn().to_string(),
             attributes: vec![("RawMessageDelivery".to_owned(), subscription.raw.to_string())],

@@ -9,8 +9,7 @@ use std::str::FromStr as _;
 use tsugite_aws::error::shorten;
 use tsugite_aws::{AwsError, Context, Form};
 use tsugite_base::{Arn, Invalid, World};
-use tsugite_broker::error::*;
-use tsugite_broker::{SubscriptionKey, TopicKey};
+use tsugite_broker::*;
 use tsugite_engine::{Failure, Messaging};
 
 use super::sqs::unavailable;
@@ -143,6 +142,12 @@ impl<M> Call<'_, M> {
         Err(invalid(Invalid::new(parameter, arn, rule)))
     }
 
+    /// Where a page of subscriptions starts.
+    fn start_after_subscription(&self) -> Result<Option<SubscriptionKey>, AwsError> {
+        let arn = self.start_after()?;
+        arn.map(|arn| self.subscription("NextToken", &arn)).transpose()
+    }
+
     /// Where a page of a list starts: tokens are the ARN of the last element of the page before.
     fn start_after(&self) -> Result<Option<String>, AwsError> {
         match self.form.get("NextToken") {
@@ -157,19 +162,6 @@ impl<M> Call<'_, M> {
     }
 }
 
-/// Elements on one page of a list.
-const PAGE: usize = 100;
-
-/// The page of `elements`, which are sorted by their ARNs, after the given one; and the token of the next page.
-fn page<T>(elements: Vec<(String, T)>, after: Option<&str>) -> (Vec<(String, T)>, Option<String>) {
-    let mut rest = elements
-        .into_iter()
-        .skip_while(|(arn, _)| after.is_some_and(|after| arn.as_str() <= after));
-    let page: Vec<_> = rest.by_ref().take(PAGE).collect();
-    let next = rest.next().and_then(|_| page.last().map(|(arn, _)| arn.clone()));
-    (page, next)
-}
-
 /// A value that breaks a rule.
 fn invalid(invalid: Invalid) -> AwsError {
     AwsError::bad_request(
@@ -181,8 +173,13 @@ fn invalid(invalid: Invalid) -> AwsError {
     )
 }
 
-fn unsupported(unsupported: &Unsupported) -> AwsError {
-    AwsError::bad_request("InvalidParameter", format!("Invalid parameter: {unsupported}"))
+/// A refusal in the words of the broker, which are those of AWS.
+fn refused(error: &ParameterInvalid) -> AwsError {
+    AwsError::bad_request("InvalidParameter", error.to_string())
+}
+
+fn limit(code: &'static str, message: &dyn std::fmt::Display) -> AwsError {
+    AwsError::sender(code, code, 403, message.to_string())
 }
 
 fn not_found(topic: &TopicNotFound) -> AwsError {
@@ -199,52 +196,28 @@ fn failed<E>(failure: Failure<E>, refused: impl FnOnce(E) -> AwsError) -> AwsErr
 
 fn create_topic_refused(error: CreateTopicError) -> AwsError {
     match error {
-        CreateTopicError::Invalid(e) => invalid(e),
-        CreateTopicError::Unsupported(e) => unsupported(&e),
+        CreateTopicError::Invalid(e) => refused(&e),
+        CreateTopicError::Tags(e) => AwsError::bad_request("TagLimitExceeded", e.to_string()),
     }
 }
 
 fn subscribe_refused(error: SubscribeError) -> AwsError {
     match error {
         SubscribeError::Topic(e) => not_found(&e),
-        SubscribeError::Invalid(e) => invalid(e),
-        SubscribeError::Exists(e) => {
-            AwsError::bad_request("InvalidParameter", format!("Invalid parameter: {e}"))
-        }
-        SubscribeError::Unsupported(e) => unsupported(&e),
+        SubscribeError::Invalid(e) => refused(&e),
+        SubscribeError::Subscriptions(e) => limit("SubscriptionLimitExceeded", &e),
+        SubscribeError::Filters(e) => limit("FilterPolicyLimitExceeded", &e),
     }
 }
 
-fn publish_refused(error: PublishError) -> AwsError {
+fn publish_refused(error: &PublishError) -> AwsError {
     match error {
-        PublishError::Topic(e) => not_found(&e),
-        PublishError::Invalid(e) => invalid(e),
+        PublishError::Invalid(e) => refused(e),
         PublishError::Attribute(e) => AwsError::sender(
             "InvalidParameterValue",
             "ParameterValueInvalid",
             400,
             e.to_string(),
         ),
-        PublishError::Unsupported(e) => unsupported(&e),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pages() {
-        let all: Vec<(String, ())> = (0..250).map(|n| (format!("arn:{n:03}"), ())).collect();
-        let (first, token) = page(all.clone(), None);
-        assert_eq!((first.len(), token.as_deref()), (100, Some("arn:099")));
-        let (second, token) = page(all.clone(), token.as_deref());
-        assert_eq!(
-            (second[0].0.as_str(), token.as_deref()),
-            ("arn:100", Some("arn:199"))
-        );
-        let (last, token) = page(all.clone(), token.as_deref());
-        assert_eq!((last.len(), token), (50, None));
-        assert_eq!(page(all[..100].to_vec(), None).1, None);
     }
 }

@@ -3,19 +3,18 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use tsugite_aws::error::shorten;
-use tsugite_aws::{AwsError, Fields, Form, Json, xml};
+use tsugite_aws::{AwsError, Form, xml};
 use tsugite_base::Invalid;
-use tsugite_broker::{AttributeValue, MessageAttribute, Publish, TopicKey};
+use tsugite_broker::{AttributeValue, MessageAttribute, Publish, PublishBatchError, PublishEntry, TopicKey};
 use tsugite_engine::Messaging;
 
-use super::{Call, failed, invalid, publish_refused};
+use super::{Call, failed, invalid, not_found, publish_refused};
 
 pub(super) async fn publish<M: Messaging>(call: Call<'_, M>) -> Result<String, AwsError> {
     let topic = target(&call)?;
-    let message = call.form.get("Message").unwrap_or_default();
-    let message = match call.form.get("MessageStructure") {
-        None | Some("") => message.to_owned(),
-        Some("json") => text_for_queues(message)?,
+    let structured = match call.form.get("MessageStructure") {
+        None | Some("") => false,
+        Some("json") => true,
         Some(other) => {
             return Err(invalid(Invalid::new(
                 "MessageStructure",
@@ -24,21 +23,35 @@ pub(super) async fn publish<M: Messaging>(call: Call<'_, M>) -> Result<String, A
             )));
         }
     };
-    let command = Publish {
-        topic,
+    let entry = PublishEntry {
         id: call.world.uuid(),
-        sender: call.context.sender().to_owned(),
-        message,
+        message: call.form.get("Message").unwrap_or_default().to_owned(),
+        structured,
         subject: call.form.get("Subject").map(str::to_owned),
         attributes: attributes(call.form)?,
-        trace_header: call.context.trace_header.clone(),
         group: call.form.get("MessageGroupId").map(str::to_owned),
         deduplication: call.form.get("MessageDeduplicationId").map(str::to_owned),
     };
+    let command = Publish {
+        topic,
+        sender: call.context.sender().to_owned(),
+        trace_header: call.context.trace_header.clone(),
+        entries: vec![entry],
+        denied: Vec::new(),
+    };
     let published = call.store.publish(command).await;
-    let published = published.map_err(|error| failed(error, publish_refused))?;
+    let mut published = published.map_err(|error| {
+        failed(error, |e| match e {
+            PublishBatchError::Topic(e) => not_found(&e),
+            PublishBatchError::TooLong(e) => AwsError::bad_request("BatchRequestTooLong", e.to_string()),
+        })
+    })?;
+    let published = published.results.remove(0).map_err(|e| publish_refused(&e))?;
     let mut out = String::new();
     xml::element(&mut out, "MessageId", &published.id.to_string());
+    if let Some(sequence) = published.sequence {
+        xml::element(&mut out, "SequenceNumber", &sequence.to_string());
+    }
     Ok(out)
 }
 
@@ -63,22 +76,6 @@ fn target<M>(call: &Call<'_, M>) -> Result<TopicKey, AwsError> {
             "(several targets)",
             "exactly one of TopicArn, TargetArn and PhoneNumber must be given",
         ))),
-    }
-}
-
-/// The text that queues get of a message with one text per protocol: `sqs`, else `default`.
-fn text_for_queues(message: &str) -> Result<String, AwsError> {
-    let refused = |rule: &str| invalid(Invalid::new("Message", shorten(message), rule));
-    let texts = Fields::parse(message.as_bytes())
-        .map_err(|_| refused("with MessageStructure json, it must be a JSON object of texts"))?;
-    let Some(Json::Text(default)) = texts.get("default") else {
-        return Err(refused(
-            "with MessageStructure json, it must have a text under the key default",
-        ));
-    };
-    match texts.get("sqs") {
-        Some(Json::Text(text)) => Ok(text.clone().into_owned()),
-        _ => Ok(default.clone().into_owned()),
     }
 }
 
@@ -124,21 +121,6 @@ fn attribute(entry: &Form<'_>) -> Result<MessageAttribute, AwsError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn message_structure() {
-        for (message, expected) in [
-            (r#"{"default":"d","sqs":"s"}"#, Some("s")),
-            (r#"{"default":"d","http":"h"}"#, Some("d")),
-            (r#"{"default":"d","sqs":5}"#, Some("d")),
-            (r#"{"sqs":"s"}"#, None),
-            (r#"{"default":5}"#, None),
-            ("plain", None),
-            ("", None),
-        ] {
-            assert_eq!(text_for_queues(message).ok().as_deref(), expected, "{message}");
-        }
-    }
 
     #[test]
     fn attributes_are_typed() {

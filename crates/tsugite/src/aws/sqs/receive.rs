@@ -154,6 +154,8 @@ fn write_message(json: &mut JsonWriter<'_>, message: &Message, filter: &Filter<'
             json.text("Body", &body);
             write_system_attributes(json, message, filter);
         }
+        // These lie in internal queues only, which no client can name.
+        Content::Announced(_) | Content::Captured(_) => {}
     }
     json.end();
 }
