@@ -3,7 +3,7 @@
 use tsugite_base::{Decision, Now, Uuid};
 use tsugite_broker::{
     Accepted, ChangeVisibility, ChangeVisibilityEntry, CreateQueue, CreateTopic, DeleteMessages, Lease,
-    Publish, Receive, SendMessages, Subscribe,
+    Publish, PublishEntry, Receive, SendMessages, Subscribe,
 };
 use tsugite_checker::{Call, Entry, Reply as Told, SentResult, What};
 use tsugite_engine::Failure;
@@ -72,7 +72,7 @@ impl History {
         }
         let command = CreateTopic {
             topic: scene::topic(),
-            attributes: Vec::new(),
+            ..CreateTopic::default()
         };
         done.push(
             self.give(life, |d, now| d.broker.create_topic(command, now))
@@ -85,6 +85,7 @@ impl History {
                 protocol: "sqs".into(),
                 endpoint: scene::queue(name).arn().to_string(),
                 attributes: vec![("RawMessageDelivery".into(), "true".into())],
+                ..Subscribe::default()
             };
             done.push(
                 self.give(life, |d, now| d.broker.subscribe(command, now))
@@ -169,9 +170,12 @@ impl History {
         let text = self.text();
         let command = Publish {
             topic: scene::topic(),
-            id: self.world.uuid(),
             sender: "sim".into(),
-            message: text.clone(),
+            entries: vec![PublishEntry {
+                id: self.world.uuid(),
+                message: text.clone(),
+                ..PublishEntry::default()
+            }],
             ..Publish::default()
         };
         if let Some((_, wait)) = self.give(life, |d, now| d.broker.publish(&command, now)) {

@@ -275,6 +275,7 @@ impl Run {
             in_flight: CAP,
             purge_guard: Duration::from_millis(GUARD),
             deleted_guard: Duration::ZERO,
+            ..Settings::default()
         };
         let mut run = Run {
             rng: SplitMix64::new(seed),

@@ -11,7 +11,7 @@ mod common;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use common::{Bench, START, body, operations, queue, redrive};
+use common::{Bench, START, body, operations, queue, redrive, topic};
 use tsugite_base::Uuid;
 use tsugite_base::rng::SplitMix64;
 use tsugite_broker::*;
@@ -262,6 +262,7 @@ impl Run {
             in_flight: CAP,
             purge_guard: Duration::from_millis(GUARD),
             deleted_guard: Duration::ZERO,
+            ..Settings::default()
         };
         let mut run = Run {
             rng: SplitMix64::new(seed),
@@ -437,8 +438,17 @@ impl Run {
         let published = self.bench.publish("t", &text);
         assert_eq!((published.deliveries, published.undeliverable), (2, 0));
         // The ids in the queues are the broker's choice: learn them from the topic's subscriptions.
-        for info in &self.bench.broker.topics(&queue("a").scope)[0].subscriptions {
-            let name = if info.queue == queue("a") { "a" } else { "b" };
+        let listed = self
+            .bench
+            .broker
+            .topic_subscriptions(&topic("t"), None, 10)
+            .unwrap();
+        for info in &listed.elements {
+            let name = if info.endpoint == queue("a").arn().to_string() {
+                "a"
+            } else {
+                "b"
+            };
             let id = Uuid::v4(std::array::from_fn(|i| {
                 published.id.0[i] ^ info.subscription.id.0[i]
             }));

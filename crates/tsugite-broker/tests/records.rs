@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a step that fails fails the test")]
 
+use std::collections::BTreeMap;
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 use tsugite_base::names::Scope;
@@ -13,8 +15,8 @@ use tsugite_broker::settings::{
     ThroughputLimit,
 };
 use tsugite_broker::{
-    Broker, Delivery, Lease, Message, Move, MoveFailure, MoveStatus, Moved, QueueId, QueueKey, Record,
-    Settings, TaskChange, TopicKey,
+    Broker, Confirmation, Delivery, Lease, Message, Move, MoveFailure, MoveStatus, Moved, Protocol, QueueId,
+    QueueKey, Record, Settings, Subscription, TaskChange, TopicChange, TopicKey, TopicSettings,
 };
 
 fn scope() -> impl Strategy<Value = Scope> {
@@ -96,11 +98,108 @@ fn settings() -> impl Strategy<Value = Box<QueueSettings>> {
 }
 
 fn delivery() -> impl Strategy<Value = Delivery> {
-    (queue(), any::<[u8; 16]>(), any::<bool>()).prop_map(|(queue, id, raw)| Delivery {
+    (queue(), any::<[u8; 16]>(), any::<[bool; 3]>(), 0u8..16).prop_map(|(queue, id, flags, text)| Delivery {
         queue,
         subscription: Uuid(id),
-        raw,
+        raw: flags[0],
+        grouped: flags[1],
+        replayed: flags[2],
+        text,
     })
+}
+
+fn texts() -> impl Strategy<Value = BTreeMap<String, String>> {
+    proptest::collection::btree_map(".{0,5}", ".{0,9}", 0..4)
+}
+
+fn topic_settings() -> impl Strategy<Value = TopicSettings> {
+    (time(), texts(), texts(), proptest::option::of(".{0,9}")).prop_map(
+        |(created, attributes, tags, data_protection)| TopicSettings {
+            created,
+            attributes,
+            tags,
+            data_protection,
+        },
+    )
+}
+
+fn subscription() -> impl Strategy<Value = Subscription> {
+    let protocols = [Protocol::Sqs, Protocol::Http, Protocol::EmailJson, Protocol::Sms];
+    let confirmation = prop_oneof![
+        (".{0,9}", time()).prop_map(|(token, until)| Confirmation::Pending { token, until }),
+        (".{0,9}", time()).prop_map(|(token, until)| Confirmation::Leaving { token, until }),
+        (".{0,9}", any::<bool>(), any::<bool>()).prop_map(|(token, authenticated, guarded)| {
+            Confirmation::Confirmed {
+                authenticated,
+                guarded,
+                token,
+            }
+        }),
+    ];
+    let queue_key = queue_key().prop_map(|key| key.arn().to_string());
+    let outbox = proptest::option::of(queue());
+    (
+        prop::sample::select(protocols.to_vec()),
+        queue_key,
+        confirmation,
+        outbox,
+    )
+        .prop_map(|(protocol, endpoint, confirmation, outbox)| Subscription {
+            confirmation,
+            outbox,
+            ..Subscription::new(
+                protocol,
+                &endpoint,
+                "000000000000",
+                "arn:aws:iam::000000000000:root",
+            )
+        })
+}
+
+fn topic_change() -> impl Strategy<Value = TopicChange> {
+    let id = || any::<[u8; 16]>().prop_map(Uuid);
+    let accepted = proptest::option::of((any::<u64>(), id(), any::<[u64; 2]>().prop_map(Fingerprint)));
+    let target = proptest::option::of((queue(), any::<u64>()));
+    prop_oneof![
+        (topic(), topic_settings()).prop_map(|(topic, settings)| TopicChange::PutTopic {
+            topic,
+            settings: Box::new(settings),
+        }),
+        topic().prop_map(|topic| TopicChange::DeleteTopic { topic }),
+        (topic(), id(), subscription()).prop_map(|(topic, id, subscription)| {
+            TopicChange::PutSubscription {
+                topic,
+                id,
+                subscription: Box::new(subscription),
+            }
+        }),
+        (topic(), id()).prop_map(|(topic, id)| TopicChange::Unsubscribe { topic, id }),
+        (
+            topic(),
+            accepted,
+            any::<u32>(),
+            vec(delivery(), 0..5),
+            vec(any::<u8>(), 0..50)
+        )
+            .prop_map(|(topic, accepted, failed, deliveries, payload)| {
+                TopicChange::Publish {
+                    topic,
+                    accepted,
+                    failed,
+                    numbers: (7..).take(deliveries.len()).collect(),
+                    deliveries,
+                    payload,
+                }
+            }),
+        (queue(), any::<u64>(), target, topic()).prop_map(|(outbox, seq, target, topic)| {
+            TopicChange::GiveUp {
+                outbox,
+                seq,
+                target,
+                topic,
+            }
+        }),
+    ]
 }
 
 fn send() -> impl Strategy<Value = Change> {
@@ -228,25 +327,7 @@ fn change() -> impl Strategy<Value = Change> {
         (queue(), seqs()).prop_map(|(queue, seqs)| Change::Delete { queue, seqs }),
         (queue(), vec(any::<(u64, u32)>(), 0..10))
             .prop_map(|(queue, changes)| Change::ChangeVisibility { queue, changes }),
-        topic().prop_map(|topic| Change::CreateTopic { topic }),
-        topic().prop_map(|topic| Change::DeleteTopic { topic }),
-        (topic(), any::<[u8; 16]>(), queue_key(), any::<bool>()).prop_map(|(topic, id, queue, raw)| {
-            Change::Subscribe {
-                topic,
-                subscription: Uuid(id),
-                queue,
-                raw,
-            }
-        }),
-        (topic(), any::<[u8; 16]>()).prop_map(|(topic, id)| Change::Unsubscribe {
-            topic,
-            subscription: Uuid(id)
-        }),
-        (vec(delivery(), 0..5), vec(any::<u8>(), 0..50)).prop_map(|(deliveries, payload)| Change::Publish {
-            numbers: (7..).take(deliveries.len()).collect(),
-            deliveries,
-            payload,
-        }),
+        topic_change().prop_map(Change::Topic),
         Just(Change::Reset),
         task_change().prop_map(Change::MoveTask),
     ]
@@ -274,7 +355,7 @@ proptest! {
         let bytes = encoded(&record);
         let cut = cut.index(bytes.len());
         // A publish ends where its payload ends, and the log knows that end; all others notice.
-        if !matches!(record.change, Change::Publish { .. }) {
+        if !matches!(record.change, Change::Topic(TopicChange::Publish { .. })) {
             prop_assert!(Record::decode(&bytes[..cut]).is_err());
         }
     }
@@ -376,20 +457,28 @@ fn kind_numbers_are_frozen() {
             queue,
             changes: vec![],
         },
-        Change::CreateTopic { topic: topic.clone() },
-        Change::DeleteTopic { topic: topic.clone() },
-        Change::Subscribe {
+        Change::Topic(TopicChange::PutTopic {
             topic: topic.clone(),
-            subscription,
-            queue: key,
-            raw: false,
-        },
-        Change::Unsubscribe { topic, subscription },
-        Change::Publish {
+            settings: Box::default(),
+        }),
+        Change::Topic(TopicChange::DeleteTopic { topic: topic.clone() }),
+        Change::Topic(TopicChange::PutSubscription {
+            topic: topic.clone(),
+            id: subscription,
+            subscription: Box::new(Subscription::new(Protocol::Sqs, "arn", "o", "p")),
+        }),
+        Change::Topic(TopicChange::Unsubscribe {
+            topic: topic.clone(),
+            id: subscription,
+        }),
+        Change::Topic(TopicChange::Publish {
+            topic,
+            accepted: None,
+            failed: 0,
             numbers: vec![],
             deliveries: vec![],
             payload: vec![],
-        },
+        }),
         Change::Reset,
         Change::TagQueue {
             queue,
@@ -469,11 +558,17 @@ fn kind_numbers_are_frozen() {
             attempt,
             timeout_ms: 0,
         },
+        Change::Topic(TopicChange::GiveUp {
+            outbox: queue,
+            seq: 1,
+            target: None,
+            topic: TopicKey::default(),
+        }),
     ];
     for (kind, change) in (20u8..).zip(later) {
         assert_eq!(encoded(&Record { at: t, change })[0], kind);
     }
-    for unknown in [0, 23, 255] {
+    for unknown in [0, 24, 255] {
         assert!(Record::decode(&[unknown, 0, 0, 0, 0, 0, 0, 0, 0]).is_err());
     }
 }

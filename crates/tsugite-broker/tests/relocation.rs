@@ -6,9 +6,9 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use common::{Bench, body, queue, redrive, topic};
+use common::{Bench, body, queue, redrive};
 use tsugite_base::Decision;
-use tsugite_broker::{Broker, Publish, Search, Stowed};
+use tsugite_broker::{Broker, Search, Stowed};
 
 /// Finds everything below `end`, a little at a time, and moves it.
 fn empty(b: &mut Bench, end: u64) -> usize {
@@ -59,13 +59,7 @@ fn everything_is_as_before_but_lies_elsewhere() {
     b.receive("source", 1);
     b.seconds(40);
     assert!(b.receive("source", 1).is_empty(), "it is a dead letter now");
-    let command = Publish {
-        topic: topic("t"),
-        id: b.uuid(),
-        message: "more".into(),
-        ..Publish::default()
-    };
-    b.publish_with(command).unwrap();
+    b.publish("t", "more");
     let before = b.broker.clone();
     let end = b.log.len() as u64;
     let needed: u64 = regions(&b.broker).values().sum();

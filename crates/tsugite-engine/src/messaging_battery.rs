@@ -90,6 +90,8 @@ pub(crate) fn text(message: &Message) -> &str {
     match &message.content {
         Content::Plain { body, .. } => body,
         Content::Enveloped(notification) => &notification.message,
+        Content::Announced(announcement) => &announcement.token,
+        Content::Captured(captured) => &captured.text,
     }
 }
 
@@ -172,18 +174,22 @@ async fn subscribe<M: Messaging>(
         protocol: "sqs".into(),
         endpoint: key(name).arn().to_string(),
         attributes: pairs(attributes),
+        ..Subscribe::default()
     };
-    store.subscribe(command).await.unwrap()
+    store.subscribe(command).await.unwrap().subscription
 }
 
 async fn publish<M: Messaging>(store: &M, to: &str, message: &str) -> Published {
     let command = Publish {
         topic: topic(to),
-        id: id(99),
-        message: message.into(),
+        entries: vec![PublishEntry {
+            id: id(99),
+            message: message.into(),
+            ..PublishEntry::default()
+        }],
         ..Publish::default()
     };
-    store.publish(command).await.unwrap()
+    store.publish(command).await.unwrap().results.remove(0).unwrap()
 }
 
 /// Visible, in flight, delayed.

@@ -14,6 +14,7 @@ use crate::settings::policy::{self, AddError, Service};
 /// What AddPermission may grant besides `*`.
 const SNS: Service = Service {
     prefix: "SNS",
+    capped: false,
     actions: &[
         "AddPermission",
         "DeleteTopic",

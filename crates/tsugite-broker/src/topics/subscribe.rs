@@ -6,7 +6,7 @@ use tsugite_base::{Decision, Now, Uuid, limits};
 
 use super::command::{SetSubscriptionAttribute, Subscribe, Subscribed, Unsubscribe};
 use super::error::*;
-use super::subscription::{Confirmation, Protocol, Subscription, SubscriptionSettings, queue_of};
+use super::subscription::{Confirmation, Protocol, Subscription, SubscriptionSettings};
 use super::{Topic, TopicChange, outbox};
 use crate::broker::Broker;
 use crate::keys::{QueueKey, SubscriptionKey, TopicKey};
@@ -39,20 +39,9 @@ impl Broker {
             self.check_filters(topic)?;
         }
         let pending = protocol.confirms();
-        let subscription = Subscription {
-            protocol,
-            queue: queue_of(protocol, &command.endpoint),
-            endpoint: command.endpoint.clone(),
-            owner: command.owner.clone(),
-            principal: command.principal.clone(),
-            confirmation: Confirmation::Confirmed {
-                authenticated: true,
-                guarded: false,
-                token: String::new(),
-            },
-            outbox: None,
-            settings,
-        };
+        let (owner, principal) = (&command.owner, &command.principal);
+        let mut subscription = Subscription::new(protocol, &command.endpoint, owner, principal);
+        subscription.settings = settings;
         let subscription = if pending {
             subscription.awaiting(&command.token, self.token_until(now))
         } else {

@@ -135,7 +135,7 @@ pub struct Subscription {
     /// Whether the endpoint agreed.
     pub confirmation: Confirmation,
     /// The queue, of those that deliver to one.
-    pub(crate) queue: Option<QueueKey>,
+    pub queue: Option<QueueKey>,
     /// The outbox, of those that post.
     pub outbox: Option<QueueId>,
     /// What is set.
@@ -168,6 +168,24 @@ const SCOPE: &str = "FilterPolicyScope";
 const FILTER: &str = "FilterPolicy";
 
 impl Subscription {
+    /// A confirmed subscription of which nothing is set.
+    pub fn new(protocol: Protocol, endpoint: &str, owner: &str, principal: &str) -> Subscription {
+        Subscription {
+            protocol,
+            endpoint: endpoint.to_owned(),
+            owner: owner.to_owned(),
+            principal: principal.to_owned(),
+            confirmation: Confirmation::Confirmed {
+                authenticated: true,
+                guarded: false,
+                token: String::new(),
+            },
+            queue: queue_of(protocol, endpoint),
+            outbox: None,
+            settings: SubscriptionSettings::default(),
+        }
+    }
+
     /// Whether a publish reaches it.
     pub(crate) const fn takes_messages(&self) -> bool {
         matches!(self.confirmation, Confirmation::Confirmed { .. })
@@ -256,7 +274,7 @@ impl Subscription {
 }
 
 /// The queue that an endpoint names.
-pub(super) fn queue_of(protocol: Protocol, endpoint: &str) -> Option<QueueKey> {
+fn queue_of(protocol: Protocol, endpoint: &str) -> Option<QueueKey> {
     let is_queue = protocol == Protocol::Sqs;
     is_queue
         .then(|| QueueKey::from_arn("Endpoint", endpoint).ok())

@@ -231,7 +231,7 @@ impl Bench {
     pub(crate) fn create_topic(&mut self, name: &str) {
         let command = CreateTopic {
             topic: topic(name),
-            attributes: Vec::new(),
+            ..CreateTopic::default()
         };
         let decision = self.broker.create_topic(command, self.now).unwrap();
         self.commit(decision);
@@ -249,25 +249,42 @@ impl Bench {
             protocol: "sqs".into(),
             endpoint: queue(name).arn().to_string(),
             attributes: pairs(attributes),
+            ..Subscribe::default()
         };
+        Ok(self.subscribe_with(command)?.subscription)
+    }
+
+    pub(crate) fn subscribe_with(&mut self, command: Subscribe) -> Result<Subscribed, SubscribeError> {
         let decision = self.broker.subscribe(command, self.now)?;
         Ok(self.commit(decision))
     }
 
-    pub(crate) fn publish_with(&mut self, command: Publish) -> Result<Published, PublishError> {
+    pub(crate) fn publish_all(
+        &mut self,
+        to: &str,
+        entries: Vec<PublishEntry>,
+    ) -> Result<Vec<Result<Published, PublishError>>, PublishBatchError> {
+        let command = Publish {
+            topic: topic(to),
+            sender: "me".into(),
+            entries,
+            ..Publish::default()
+        };
         let decision = self.broker.publish(&command, self.now)?;
-        Ok(self.commit(decision))
+        Ok(self.commit(decision).results)
+    }
+
+    pub(crate) fn publish_with(&mut self, to: &str, entry: PublishEntry) -> Result<Published, PublishError> {
+        self.publish_all(to, vec![entry]).unwrap().remove(0)
     }
 
     pub(crate) fn publish(&mut self, to: &str, message: &str) -> Published {
-        let id = self.uuid();
-        self.publish_with(Publish {
-            topic: topic(to),
-            id,
+        let entry = PublishEntry {
+            id: self.uuid(),
             message: message.into(),
-            ..Publish::default()
-        })
-        .unwrap()
+            ..PublishEntry::default()
+        };
+        self.publish_with(to, entry).unwrap()
     }
 
     /// Visible, in flight, delayed.
@@ -342,5 +359,7 @@ pub(crate) fn body(message: &Message) -> &str {
     match &message.content {
         Content::Plain { body, .. } => body,
         Content::Enveloped(notification) => &notification.message,
+        Content::Announced(announcement) => &announcement.token,
+        Content::Captured(captured) => &captured.text,
     }
 }

@@ -9,7 +9,7 @@ use tsugite_base::names::Scope;
 use tsugite_broker::*;
 
 use super::*;
-use crate::{Failure, Messaging};
+use crate::{Failure, Messaging, Topics};
 
 /// Send, receive, delete, and nothing is left.
 pub async fn a_message_goes_through_its_life<S: Stage<Store: Messaging>>(stage: &mut S) {
@@ -176,7 +176,7 @@ pub async fn unknown_names_are_refused<S: Stage<Store: Messaging>>(stage: &mut S
     let not_found = TopicNotFound { topic: topic("t") };
     let command = Publish {
         topic: topic("t"),
-        message: "x".into(),
+        entries: vec![PublishEntry::default()],
         ..Publish::default()
     };
     assert_eq!(
@@ -258,7 +258,7 @@ pub async fn a_publish_reaches_all<S: Stage<Store: Messaging>>(stage: &mut S) {
     store
         .create_topic(CreateTopic {
             topic: topic("t"),
-            attributes: vec![],
+            ..CreateTopic::default()
         })
         .await
         .unwrap();
@@ -299,22 +299,30 @@ pub async fn topics_and_subscriptions_come_and_go<S: Stage<Store: Messaging>>(st
     store
         .create_topic(CreateTopic {
             topic: topic("t"),
-            attributes: vec![],
+            ..CreateTopic::default()
         })
         .await
         .unwrap();
     let subscription = subscribe(&store, "t", "q", &[]).await;
     assert_eq!(subscribe(&store, "t", "q", &[]).await, subscription);
-    let topics = store.topics(Scope::default()).await.unwrap();
+    let listed = store.topic_subscriptions(topic("t"), None, 10).await.unwrap().elements;
     assert_eq!(
-        (topics.len(), topics[0].subscriptions[0].queue.name.as_str()),
-        (1, "q")
+        (listed.len(), listed[0].endpoint.clone()),
+        (1, key("q").arn().to_string())
     );
-    store.unsubscribe(subscription.clone()).await.unwrap();
-    store.unsubscribe(subscription).await.unwrap();
+    for _ in 0..2 {
+        let command = Unsubscribe {
+            subscription: subscription.clone(),
+            by_owner: true,
+            id: id(5),
+            token: String::new(),
+        };
+        store.unsubscribe(command).await.unwrap();
+    }
     assert_eq!(publish(&store, "t", "unheard").await.deliveries, 0);
     store.delete_topic(topic("t")).await.unwrap();
-    assert_eq!(store.topics(Scope::default()).await.unwrap(), []);
+    let topics = store.list_topics(Scope::default(), None, 10).await.unwrap();
+    assert_eq!(topics.elements, []);
     assert_eq!(counts(&store, "q"), (0, 0, 0));
 }
 
@@ -419,7 +427,7 @@ pub async fn a_reset_empties_all<S: Stage<Store: Messaging>>(stage: &mut S) {
     store
         .create_topic(CreateTopic {
             topic: topic("t"),
-            attributes: vec![],
+            ..CreateTopic::default()
         })
         .await
         .unwrap();
@@ -429,5 +437,6 @@ pub async fn a_reset_empties_all<S: Stage<Store: Messaging>>(stage: &mut S) {
     stage.restart();
     let store = stage.store();
     assert_eq!(store.queue_stats(), []);
-    assert_eq!(store.topics(Scope::default()).await.unwrap(), []);
+    let topics = store.list_topics(Scope::default(), None, 10).await.unwrap();
+    assert_eq!(topics.elements, []);
 }

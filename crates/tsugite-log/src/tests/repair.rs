@@ -8,7 +8,7 @@ use std::time::Duration;
 use tsugite_base::names::Scope;
 use tsugite_base::{Place, Uuid};
 use tsugite_broker::{
-    CreateQueue, CreateTopic, DeleteMessages, Publish, QueueId, QueueKey, Receive, SendEntry, SendMessages,
+    CreateQueue, CreateTopic, DeleteMessages, Publish, PublishEntry, QueueId, QueueKey, Receive, SendEntry, SendMessages,
     Subscribe, TopicKey,
 };
 
@@ -105,8 +105,11 @@ impl Shop {
         self.sent += 1;
         let publish = Publish {
             topic: TopicKey::new(Scope::default(), "news"),
-            id: Uuid([self.sent; 16]),
-            message: format!("news {} {}", self.sent, "y".repeat(30)),
+            entries: vec![PublishEntry {
+                id: Uuid([self.sent; 16]),
+                message: format!("news {} {}", self.sent, "y".repeat(30)),
+                ..PublishEntry::default()
+            }],
             ..Publish::default()
         };
         self.act(|d, now| d.broker.publish(&publish, now));
@@ -190,7 +193,7 @@ fn store(checkpoint: bool) -> (Image, Contents) {
     let topic = TopicKey::new(Scope::default(), "news");
     let create = CreateTopic {
         topic: topic.clone(),
-        attributes: Vec::new(),
+        ..CreateTopic::default()
     };
     shop.act(|d, now| d.broker.create_topic(create, now));
     for (n, name) in [(1, "plain"), (2, "fair")] {
@@ -199,7 +202,7 @@ fn store(checkpoint: bool) -> (Image, Contents) {
             id: Uuid([n; 16]),
             protocol: "sqs".into(),
             endpoint: key(name).arn().to_string(),
-            attributes: Vec::new(),
+            ..Subscribe::default()
         };
         shop.act(|d, now| d.broker.subscribe(subscribe, now));
     }
