@@ -11,8 +11,10 @@ use super::Problem;
 const ARROWS: &[(&str, &[&str])] = &[
     // Floor 0: vocabulary.
     ("tsugite-base", &[]),
+    // Floor 0: the language of filter policies. It knows neither queues nor topics.
+    ("tsugite-filter", &[]),
     // Floor 1, domain: pure machines. Never wire, never one another.
-    ("tsugite-broker", &["tsugite-base"]),
+    ("tsugite-broker", &["tsugite-base", "tsugite-filter"]),
     ("tsugite-registry", &["tsugite-base"]),
     ("tsugite-traffic", &["tsugite-base"]),
     // Floor 1, wire: codecs. Never domain, never one another.
@@ -63,6 +65,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "tsugite-fuzz",
         &[
             "tsugite-base",
+            "tsugite-filter",
             "tsugite-broker",
             "tsugite-registry",
             "tsugite-traffic",
@@ -104,7 +107,7 @@ const WIRE_MAY_USE: &[&str] = &[
 /// External crates that floors 0 to 2 may use outside tests; `None` for a crate above them.
 fn external_allowed(name: &str) -> Option<&'static [&'static str]> {
     match name {
-        "tsugite-base" => Some(&[]),
+        "tsugite-base" | "tsugite-filter" => Some(&[]),
         "tsugite-broker" => Some(BROKER_MAY_USE),
         "tsugite-registry" | "tsugite-traffic" => Some(DOMAIN_MAY_USE),
         // A store tells of changes through a watch channel; no more of tokio than `sync`.
@@ -202,6 +205,8 @@ mod tests {
     fn arrows_point_down_only() {
         check("tsugite-broker", "tsugite-base", true, false, false);
         check("tsugite-base", "tsugite-broker", true, false, true);
+        check("tsugite-broker", "tsugite-filter", true, false, false);
+        check("tsugite-filter", "tsugite-base", true, false, true);
         check("tsugite-broker", "tsugite-registry", true, true, true);
         check("tsugite-aws", "tsugite-broker", true, false, true);
         check("tsugite-gateway", "tsugite-registry", true, false, true);

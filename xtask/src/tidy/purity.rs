@@ -10,6 +10,7 @@ use super::{Problem, RustSource};
 /// Floors 0 and 1: they decide and translate, and do nothing.
 const PURE: &[&str] = &[
     "tsugite-base",
+    "tsugite-filter",
     "tsugite-broker",
     "tsugite-registry",
     "tsugite-traffic",

@@ -1,0 +1,296 @@
+//! A message body, flattened into values by path.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use crate::json::{Malformed, Reader, Token};
+use crate::message::{Value, value};
+
+/// Where a path leads. The body itself is node 0.
+type Node = u32;
+
+/// The values of a JSON object by dotted path. Paths are walked segment by segment through a tree, so that the size
+/// of all is linear in that of the text however deep it is nested. A dot in a name separates segments as nesting
+/// does: `{"a.b": 1}` and `{"a": {"b": 1}}` are the same path. Arrays are transparent: all their elements have the
+/// path of the array, and an empty one leaves nothing.
+#[derive(Debug, Clone)]
+pub(crate) struct Body<'a> {
+    children: BTreeMap<(Node, Cow<'a, str>), Node>,
+    /// By node, each node's in the order of the text.
+    values: Vec<Value<'a>>,
+    /// Node n has the values from `starts[n]` to `starts[n + 1]`.
+    starts: Vec<u32>,
+}
+
+impl<'a> Body<'a> {
+    /// Reads a body; `None` if it is JSON but not an object. Takes time linear in the text, but for the logarithms
+    /// of a sorted map.
+    pub(crate) fn read(text: &'a str) -> Result<Option<Body<'a>>, Malformed> {
+        let mut reader = Reader::new(text);
+        if reader.token()? != Some(Token::BeginObject) {
+            return Ok(None);
+        }
+        let mut flat = Flattening::new();
+        while let Some(token) = reader.token()? {
+            flat.take(token);
+        }
+        Ok(Some(flat.finish()))
+    }
+
+    pub(crate) fn values(&self, path: &str) -> &[Value<'a>] {
+        let mut node = 0;
+        for segment in path.split('.') {
+            match self.children.get(&(node, Cow::Borrowed(segment))) {
+                Some(child) => node = *child,
+                None => return &[],
+            }
+        }
+        let start = |node: Node| self.starts[node as usize] as usize;
+        &self.values[start(node)..start(node + 1)]
+    }
+}
+
+/// An open object or array.
+struct Open {
+    /// Where it is.
+    base: Node,
+    /// Where its next value goes: of an array, to where it is itself; of an object, to its current member.
+    current: Node,
+    /// Of an object, its number among all objects.
+    object: Option<u32>,
+}
+
+/// The last member that was read into a node.
+#[derive(Clone, Copy)]
+struct Member {
+    /// The number of its object; 0 for none.
+    object: u32,
+    /// The values that it brought, with all below it.
+    start: usize,
+    end: usize,
+}
+
+/// A body being read.
+struct Flattening<'a> {
+    children: BTreeMap<(Node, Cow<'a, str>), Node>,
+    members: Vec<Member>,
+    /// In the order of the text; `None` for those of a member whose name came again in the same object.
+    values: Vec<Option<(Node, Value<'a>)>>,
+    open: Vec<Open>,
+    objects: u32,
+}
+
+impl<'a> Flattening<'a> {
+    /// Inside the outermost object.
+    fn new() -> Flattening<'a> {
+        let mut flat = Flattening {
+            children: BTreeMap::new(),
+            members: Vec::new(),
+            values: Vec::new(),
+            open: Vec::new(),
+            objects: 0,
+        };
+        flat.add_node();
+        flat.begin_object(0);
+        flat
+    }
+
+    fn take(&mut self, token: Token<'a>) {
+        let Some(open) = self.open.last() else { return };
+        let current = open.current;
+        match token {
+            Token::BeginObject => self.begin_object(current),
+            Token::BeginArray => self.open.push(Open {
+                base: current,
+                current,
+                object: None,
+            }),
+            Token::Key(key) => self.begin_member(key),
+            Token::EndObject | Token::EndArray => {
+                self.end_member();
+                self.open.pop();
+            }
+            scalar => {
+                let value = value(scalar);
+                self.values.push(value.map(|value| (current, value)));
+            }
+        }
+    }
+
+    fn begin_object(&mut self, base: Node) {
+        self.objects += 1;
+        self.open.push(Open {
+            base,
+            current: base,
+            object: Some(self.objects),
+        });
+    }
+
+    fn begin_member(&mut self, key: Cow<'a, str>) {
+        self.end_member();
+        let Some(&Open { base, object, .. }) = self.open.last() else {
+            return;
+        };
+        let node = self.walk(base, key);
+        let start = self.values.len();
+        let before = &mut self.members[node as usize];
+        if Some(before.object) == object {
+            // The same name again: readers of JSON see the last one, so the filter does too.
+            self.values[before.start..before.end].fill(None);
+        }
+        *before = Member {
+            object: object.unwrap_or(0),
+            start,
+            end: start,
+        };
+        if let Some(open) = self.open.last_mut() {
+            open.current = node;
+        }
+    }
+
+    /// Notes what the current member of the innermost object brought.
+    fn end_member(&mut self) {
+        let Some(open) = self.open.last() else { return };
+        let member = &mut self.members[open.current as usize];
+        if Some(member.object) == open.object {
+            member.end = self.values.len();
+        }
+    }
+
+    fn walk(&mut self, base: Node, key: Cow<'a, str>) -> Node {
+        match key {
+            Cow::Borrowed(key) => key
+                .split('.')
+                .fold(base, |node, segment| self.child(node, Cow::Borrowed(segment))),
+            Cow::Owned(key) => key.split('.').fold(base, |node, segment| {
+                self.child(node, Cow::Owned(segment.to_owned()))
+            }),
+        }
+    }
+
+    fn child(&mut self, parent: Node, segment: Cow<'a, str>) -> Node {
+        let next = self.members.len() as Node;
+        let node = *self.children.entry((parent, segment)).or_insert(next);
+        if node == next {
+            self.add_node();
+        }
+        node
+    }
+
+    fn add_node(&mut self) {
+        self.members.push(Member {
+            object: 0,
+            start: 0,
+            end: 0,
+        });
+    }
+
+    /// Brings the values into the order of their nodes by counting.
+    fn finish(self) -> Body<'a> {
+        let mut starts = vec![0_u32; self.members.len() + 1];
+        for (node, _) in self.values.iter().flatten() {
+            starts[*node as usize + 1] += 1;
+        }
+        for node in 1..starts.len() {
+            starts[node] += starts[node - 1];
+        }
+        let mut sorted: Vec<_> = self.values.into_iter().flatten().collect();
+        sorted.sort_by_key(|(node, _)| *node);
+        Body {
+            children: self.children,
+            values: sorted.into_iter().map(|(_, value)| value).collect(),
+            starts,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(body: &str, path: &str, expected: &[&str]) {
+        let read = Body::read(body).expect("JSON").expect("an object");
+        let values: Vec<String> = read.values(path).iter().map(Value::to_string).collect();
+        assert_eq!(values, expected, "{path} in {body}");
+    }
+
+    #[test]
+    fn nesting_and_dots_are_one_path() {
+        for body in [
+            r#"{"a":{"b":{"c":1}}}"#,
+            r#"{"a.b":{"c":1}}"#,
+            r#"{"a":{"b.c":1}}"#,
+            r#"{"a.b.c":1}"#,
+            r#"{"\u0061\u002eb":{"\u0063":1}}"#,
+        ] {
+            check(body, "a.b.c", &["1"]);
+            check(body, "a.b", &[]);
+            check(body, "a", &[]);
+            check(body, "a.b.c.d", &[]);
+            check(body, "", &[]);
+        }
+        check(r#"{"a.b":1,"a":{"b":2}}"#, "a.b", &["1", "2"]);
+    }
+
+    #[test]
+    fn empty_names_are_names() {
+        check(r#"{"":1}"#, "", &["1"]);
+        check(r#"{"":{"":1}}"#, ".", &["1"]);
+        check(r#"{"a.":1}"#, "a.", &["1"]);
+        check(r#"{"a":{"":1}}"#, "a.", &["1"]);
+        check(r#"{"a":{"":1}}"#, "a", &[]);
+    }
+
+    #[test]
+    fn arrays_fan_out() {
+        check(r#"{"a":[1,[2,[3]],{"b":4},5]}"#, "a", &["1", "2", "3", "5"]);
+        check(r#"{"a":[1,[2,[3]],{"b":4},5]}"#, "a.b", &["4"]);
+        check(r#"{"a":[{"b":1,"c":2},[{"b":3}]]}"#, "a.b", &["1", "3"]);
+        check(r#"{"a":[],"b":[[]],"c":{}}"#, "a", &[]);
+        check(r#"{"a":[],"b":[[]],"c":{}}"#, "b", &[]);
+        check(r#"{"a":[],"b":[[]],"c":{}}"#, "c", &[]);
+    }
+
+    #[test]
+    fn of_two_members_with_one_name_the_last_counts() {
+        check(r#"{"a":1,"b":2,"a":3}"#, "a", &["3"]);
+        check(r#"{"a":1,"b":2,"a":3}"#, "b", &["2"]);
+        check(r#"{"a":{"x":1,"y":2},"a":{"x":3}}"#, "a.y", &[]);
+        check(r#"{"a":{"x":1},"a":7}"#, "a.x", &[]);
+        check(r#"{"a":1,"a":2,"a":[]}"#, "a", &[]);
+        // Different objects in an array are no duplicates.
+        check(r#"{"a":[{"x":1},{"x":2}]}"#, "a.x", &["1", "2"]);
+    }
+
+    #[test]
+    fn what_is_no_object_is_no_body() {
+        for text in ["1", "\"{}\"", "[{}]", "null"] {
+            assert!(Body::read(text).expect("JSON").is_none(), "{text}");
+        }
+        for text in ["", "{", "{}x", "{\"a\":1,}", "hello"] {
+            assert!(!matches!(Body::read(text), Ok(Some(_))), "{text}");
+        }
+    }
+
+    #[test]
+    fn hostile_bodies_take_linear_time() {
+        // Where paths were strings, this one's would be 200 MB together.
+        let levels = 20_000;
+        let deep = "{\"a\":1,\"b\":".repeat(levels) + "0" + &"}".repeat(levels);
+        check(&deep, "b.b.a", &["1"]);
+        check(&deep, &("b.".repeat(levels - 1) + "b"), &["0"]);
+        let twins = format!("{{{}\"a\":1}}", "\"a\":[1,2,3],".repeat(20_000));
+        check(&twins, "a", &["1"]);
+        check(
+            &format!("{{\"a\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000)),
+            "a",
+            &[],
+        );
+        check(
+            &format!("{{\"{}\":1}}", ".".repeat(100_000)),
+            &".".repeat(100_000),
+            &["1"],
+        );
+    }
+}
