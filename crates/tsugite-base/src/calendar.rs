@@ -7,6 +7,43 @@ impl Timestamp {
     pub fn iso_millis(self) -> String {
         iso_millis(self)
     }
+
+    /// The moment that a text names: UTC, as [`Timestamp::iso_millis`] writes it, with or without the fraction.
+    pub fn from_iso(text: &str) -> Option<Timestamp> {
+        let (date, time) = text.strip_suffix('Z')?.split_once('T')?;
+        let number = |text: &str| -> Option<u64> {
+            let digits = text.bytes().all(|b| b.is_ascii_digit()) && !text.is_empty();
+            digits.then(|| text.parse().ok()).flatten()
+        };
+        let mut date = date.split('-').map(number);
+        let (year, month, day) = (date.next()??, date.next()??, date.next()??);
+        let (time, millis) = match time.split_once('.') {
+            Some((time, fraction)) => {
+                number(fraction)?;
+                (time, number(&format!("{fraction:0<3}")[..3])?)
+            }
+            None => (time, 0),
+        };
+        let mut time = time.split(':').map(number);
+        let (hour, minute, second) = (time.next()??, time.next()??, time.next()??);
+        let days = days_from_civil(year, month, day)?;
+        let fits = hour < 24 && minute < 60 && second < 60 && date.next().is_none() && time.next().is_none();
+        fits.then(|| Timestamp(((days * 24 + hour) * 60 + minute) * 60_000 + second * 1_000 + millis))
+    }
+}
+
+/// Days from 1970-01-01 to a date that exists, up to the year 9999; the inverse of [`civil`].
+fn days_from_civil(year: u64, month: u64, day: u64) -> Option<u64> {
+    if !(1970..=9999).contains(&year) || !(1..=12).contains(&month) || day == 0 {
+        return None;
+    }
+    let year = year - u64::from(month <= 2);
+    let month_from_march = (month + 9) % 12;
+    let (era, year_of_era) = (year / 400, year % 400);
+    let day_of_year = (153 * month_from_march + 2) / 5 + day - 1;
+    let days = era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    let days = days.checked_sub(719_468)?;
+    (civil(days) == (year + u64::from(month <= 2), month, day)).then_some(days)
 }
 
 fn iso_millis(at: Timestamp) -> String {
@@ -54,6 +91,37 @@ mod tests {
             (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
         ] {
             assert_eq!(iso_millis(Timestamp(millis)), expected);
+            assert_eq!(Timestamp::from_iso(expected), Some(Timestamp(millis)));
+        }
+    }
+
+    #[test]
+    fn texts_that_name_no_moment() {
+        assert_eq!(
+            Timestamp::from_iso("2026-01-02T03:04:05Z"),
+            Some(Timestamp(1_767_323_045_000))
+        );
+        assert_eq!(
+            Timestamp::from_iso("2026-01-02T03:04:05.5Z"),
+            Some(Timestamp(1_767_323_045_500))
+        );
+        for bad in [
+            "",
+            "2026-01-02",
+            "2026-01-02T03:04:05",
+            "2026-02-29T00:00:00Z",
+            "2026-13-01T00:00:00Z",
+            "2026-01-00T00:00:00Z",
+            "2026-01-02T24:00:00Z",
+            "2026-01-02T03:04:05.Z",
+            "2026-01-02T03:04:05.xZ",
+            "2026-01-02T03:04:05.a日Z",
+            "1969-12-31T23:59:59Z",
+            "+2026-01-02T03:04:05Z",
+            "2026-01-02-03T03:04:05Z",
+            "99999999999999999999-01-01T00:00:00Z",
+        ] {
+            assert_eq!(Timestamp::from_iso(bad), None, "{bad}");
         }
     }
 }

@@ -237,6 +237,7 @@ impl Broker {
         ids.into_iter().for_each(|id| self.remove_queue(id));
         self.topics.clear();
         self.unconfirmed.clear();
+        self.replays.clear();
         self.outbox_changes += 1;
         self.deleted.clear();
     }

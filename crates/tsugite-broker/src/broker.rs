@@ -58,6 +58,10 @@ pub struct Broker {
     pub(crate) topics: BTreeMap<TopicKey, Topic>,
     /// Subscriptions that wait for their endpoint, and until when; follows from the topics.
     pub(crate) unconfirmed: BTreeSet<(Timestamp, SubscriptionKey)>,
+    /// Subscriptions whose replay has something to do; follows from the topics.
+    pub(crate) replays: BTreeSet<SubscriptionKey>,
+    /// One of them came up since this was asked last; not part of the state.
+    pub(crate) replay_news: bool,
     /// Counts changes of the outboxes; not part of the state.
     pub(crate) outbox_changes: u64,
     pub(crate) tags: Tags,

@@ -63,6 +63,10 @@ impl Record {
                     .stored
                     .extend(stored.map(|(d, number)| (d.queue, *number)));
             }
+            Change::Topic(TopicChange::Replay { target, messages, .. }) => {
+                let stored = messages.iter().map(|(number, _)| (*target, *number));
+                numbers.stored.extend(stored);
+            }
             Change::Topic(TopicChange::GiveUp {
                 outbox, seq, target, ..
             }) => {

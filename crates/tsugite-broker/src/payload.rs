@@ -16,6 +16,7 @@ use crate::message::{
 };
 use crate::moved::{MOVED, Moved};
 use crate::settings::{get_topic, put_topic};
+use crate::topics::Protocol;
 
 const SENT: u8 = 1;
 const PUBLISHED: u8 = 2;
@@ -77,6 +78,8 @@ pub(crate) struct Notice<'a> {
     pub(crate) group: Option<&'a str>,
     pub(crate) deduplication: Option<&'a str>,
     pub(crate) texts: &'a [String],
+    /// Protocols whose text is not the first.
+    pub(crate) own_texts: &'a [(Protocol, u8)],
     pub(crate) attributes: &'a [MessageAttribute],
 }
 
@@ -100,6 +103,11 @@ pub(crate) fn published(out: &mut Vec<u8>, notice: &Notice<'_>) {
         out.put_option(notice.sequence, |out, number| out.put_u64(number));
         out.put_u8(notice.texts.len() as u8);
         notice.texts.iter().for_each(|text| out.put_str(text));
+        out.put_u8(notice.own_texts.len() as u8);
+        for (protocol, number) in notice.own_texts {
+            out.put_u8(protocol.number());
+            out.put_u8(*number);
+        }
         put_attributes(out, notice.attributes);
     });
 }
@@ -355,6 +363,7 @@ fn notification(
         .get(usize::from(delivery.text))
         .ok_or(Malformed { what: WHAT })?;
     let message = (*message).to_owned();
+    get_own_texts(get)?;
     let attributes = get_attributes(get)?;
     if delivery.raw {
         return Ok(Content::Plain {
@@ -377,6 +386,62 @@ fn notification(
         sequence,
         replayed: delivery.replayed,
     })))
+}
+
+/// A message of an archive, as a subscription would get it in an envelope.
+pub(crate) struct Archived {
+    pub(crate) notification: Notification,
+    /// The number of the text for the protocol.
+    pub(crate) text: u8,
+    /// It has a group.
+    pub(crate) grouped: bool,
+}
+
+/// Reads the payload of a published message for a subscription of this protocol.
+pub(crate) fn archived(payload: &[u8], protocol: Protocol) -> Result<Archived, Malformed> {
+    let mut get = verified(payload, WHAT)?;
+    if get.u8(WHAT)? != PUBLISHED {
+        return Err(Malformed { what: WHAT });
+    }
+    let (id, published) = (Uuid(get.bytes16(WHAT)?), get.time(WHAT)?);
+    get.str(WHAT)?;
+    get.option(WHAT, |get| get.str(WHAT))?;
+    let grouped = get.option(WHAT, |get| get.str(WHAT))?.is_some();
+    get.option(WHAT, |get| get.str(WHAT))?;
+    // Which text it is stands behind the texts.
+    let mut ahead = get;
+    get_topic(&mut ahead)?;
+    ahead.option(WHAT, |get| get.str(WHAT))?;
+    ahead.u8(WHAT)?;
+    ahead.option(WHAT, |get| get.u64(WHAT))?;
+    for _ in 0..ahead.u8(WHAT)? {
+        ahead.str(WHAT)?;
+    }
+    let own = get_own_texts(&mut ahead)?;
+    let text = own.iter().find(|(of, _)| *of == protocol.number());
+    let text = text.map_or(0, |(_, number)| *number);
+    let delivery = Delivery {
+        queue: QueueId(0),
+        subscription: Uuid([0; 16]),
+        raw: false,
+        grouped,
+        replayed: false,
+        text,
+    };
+    match notification(&mut get, id, published, delivery)? {
+        Content::Enveloped(notification) => Ok(Archived {
+            notification: *notification,
+            text,
+            grouped,
+        }),
+        _ => Err(Malformed { what: WHAT }),
+    }
+}
+
+/// Numbers of protocols and of their texts.
+fn get_own_texts(get: &mut Get<'_>) -> Result<Vec<(u8, u8)>, Malformed> {
+    let count = get.u8(WHAT)?;
+    (0..count).map(|_| Ok((get.u8(WHAT)?, get.u8(WHAT)?))).collect()
 }
 
 fn announcement(get: &mut Get<'_>, id: Uuid, written: Timestamp) -> Result<Content, Malformed> {

@@ -12,7 +12,7 @@
 //! | 8 | [`Change::ChangeVisibility`] | number u32, count u32, count × (seq u64, timeout u32 ms) |
 //! | 9 | [`TopicChange::PutTopic`] | key, created, attributes and tags (count u32 × (key, value)), data protection? |
 //! | 10 | [`TopicChange::DeleteTopic`] | key |
-//! | 11 | [`TopicChange::PutSubscription`] | key, id 16 bytes, protocol u8, endpoint, owner, principal, confirmation, outbox?, attributes |
+//! | 11 | [`TopicChange::PutSubscription`] | key, id 16 bytes, protocol u8, endpoint, owner, principal, confirmation, outbox?, attributes, replay? |
 //! | 12 | [`TopicChange::Unsubscribe`] | key, id 16 bytes |
 //! | 13 | [`TopicChange::Publish`] | key, (number u64, id and repeat key, 16 bytes each)?, failed u32, numbers u32 × u64, as many deliveries (25 bytes each), payload to the end |
 //! | 14 | [`Change::Reset`] | |
@@ -24,6 +24,7 @@
 //! | 21 | [`Change::Receive`] with an attempt | as 6, then the attempt's key, 16 bytes |
 //! | 22 | [`Change::RepeatReceive`] | number u32, the attempt's key, timeout u32 ms |
 //! | 23 | [`TopicChange::GiveUp`] | number u32, seq u64, (number u32, seq u64)?, key |
+//! | 24 | [`TopicChange::Replay`] | key, id 16 bytes, target u32, next u64, status u8, count u32 × (number u64, length u32), deliveries and payloads to the end |
 //! | 19 | [`Change::Relocate`] | number u32, count u32 × (seq u64, old position u64, delivery u32, length u32), bytes to the end |
 //!
 //! Records that store messages say the numbers that these get, `first` and those after it (`numbers.rs` says why).
@@ -150,7 +151,7 @@ impl Record {
         let change = match kind {
             1..=4 | 14 | 15 => decode_other(kind, &mut get)?,
             5..=8 | 20..=22 => decode_message(kind, &mut get)?,
-            9..=13 | 23 => Change::Topic(TopicChange::decode(kind, &mut get)?),
+            9..=13 | 23 | 24 => Change::Topic(TopicChange::decode(kind, &mut get)?),
             16..=18 => Change::MoveTask(TaskChange::decode(kind, &mut get)?),
             19 => relocate::decode(&mut get)?,
             _ => {

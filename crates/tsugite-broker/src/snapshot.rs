@@ -74,6 +74,9 @@ impl Broker {
             let topic = Topic::decode(&mut get)?;
             for (id, subscription) in &topic.subscriptions {
                 broker.note_waiting(&key, *id, None, subscription.until());
+                if subscription.replays() {
+                    broker.note_replay(&key, *id, true);
+                }
             }
             broker.topics.insert(key, topic);
         }

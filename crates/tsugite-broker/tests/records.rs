@@ -16,7 +16,8 @@ use tsugite_broker::settings::{
 };
 use tsugite_broker::{
     Broker, Confirmation, Delivery, Lease, Message, Move, MoveFailure, MoveStatus, Moved, Protocol, QueueId,
-    QueueKey, Record, Settings, Subscription, TaskChange, TopicChange, TopicKey, TopicSettings,
+    QueueKey, Record, Replay, ReplayStatus, Settings, Subscription, SubscriptionKey, TaskChange, TopicChange,
+    TopicKey, TopicSettings,
 };
 
 fn scope() -> impl Strategy<Value = Scope> {
@@ -123,6 +124,28 @@ fn topic_settings() -> impl Strategy<Value = TopicSettings> {
     )
 }
 
+fn replay_status() -> impl Strategy<Value = ReplayStatus> {
+    prop::sample::select(vec![
+        ReplayStatus::Pending,
+        ReplayStatus::InProgress,
+        ReplayStatus::Completed,
+        ReplayStatus::Failed,
+    ])
+}
+
+fn replay() -> impl Strategy<Value = Replay> {
+    let window = (time(), proptest::option::of(time()));
+    (window, any::<[u64; 2]>(), replay_status()).prop_map(|((from, until), [next, old_below], status)| {
+        Replay {
+            from,
+            until,
+            next,
+            old_below,
+            status,
+        }
+    })
+}
+
 fn subscription() -> impl Strategy<Value = Subscription> {
     let protocols = [Protocol::Sqs, Protocol::Http, Protocol::EmailJson, Protocol::Sms];
     let confirmation = prop_oneof![
@@ -143,17 +166,21 @@ fn subscription() -> impl Strategy<Value = Subscription> {
         queue_key,
         confirmation,
         outbox,
+        proptest::option::of(replay()),
     )
-        .prop_map(|(protocol, endpoint, confirmation, outbox)| Subscription {
-            confirmation,
-            outbox,
-            ..Subscription::new(
-                protocol,
-                &endpoint,
-                "000000000000",
-                "arn:aws:iam::000000000000:root",
-            )
-        })
+        .prop_map(
+            |(protocol, endpoint, confirmation, outbox, replay)| Subscription {
+                confirmation,
+                outbox,
+                replay,
+                ..Subscription::new(
+                    protocol,
+                    &endpoint,
+                    "000000000000",
+                    "arn:aws:iam::000000000000:root",
+                )
+            },
+        )
 }
 
 fn topic_change() -> impl Strategy<Value = TopicChange> {
@@ -189,6 +216,27 @@ fn topic_change() -> impl Strategy<Value = TopicChange> {
                     numbers: (7..).take(deliveries.len()).collect(),
                     deliveries,
                     payload,
+                }
+            }),
+        (
+            topic(),
+            id(),
+            queue(),
+            any::<u64>(),
+            replay_status(),
+            vec(any::<u64>(), 0..4)
+        )
+            .prop_map(|(topic, id, target, next, status, numbers)| {
+                let length = |number: &u64| (*number, (*number % 40) as u32);
+                let messages: Vec<(u64, u32)> = numbers.iter().map(length).collect();
+                let total: usize = messages.iter().map(|(_, len)| 25 + *len as usize).sum();
+                TopicChange::Replay {
+                    subscription: SubscriptionKey { topic, id },
+                    target,
+                    next,
+                    status,
+                    messages,
+                    bytes: vec![7; total],
                 }
             }),
         (queue(), any::<u64>(), target, topic()).prop_map(|(outbox, seq, target, topic)| {
@@ -564,11 +612,22 @@ fn kind_numbers_are_frozen() {
             target: None,
             topic: TopicKey::default(),
         }),
+        Change::Topic(TopicChange::Replay {
+            subscription: SubscriptionKey {
+                topic: TopicKey::default(),
+                id: subscription,
+            },
+            target: queue,
+            next: 0,
+            status: ReplayStatus::Pending,
+            messages: vec![],
+            bytes: vec![],
+        }),
     ];
     for (kind, change) in (20u8..).zip(later) {
         assert_eq!(encoded(&Record { at: t, change })[0], kind);
     }
-    for unknown in [0, 24, 255] {
+    for unknown in [0, 25, 255] {
         assert!(Record::decode(&[unknown, 0, 0, 0, 0, 0, 0, 0, 0]).is_err());
     }
 }

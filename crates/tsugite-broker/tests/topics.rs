@@ -951,3 +951,196 @@ fn a_dry_run_says_who_and_why_not() {
     assert!(why(":missing").contains("does not exist"));
     assert!(why("e/").contains("confirm"));
 }
+
+fn replay_policy(from: tsugite_base::Timestamp, until: Option<tsugite_base::Timestamp>) -> String {
+    let end = until.map_or_else(String::new, |until| {
+        format!(r#","EndingPoint":"{}""#, until.iso_millis())
+    });
+    format!(
+        r#"{{"PointType":"Timestamp","StartingPoint":"{}"{end}}}"#,
+        from.iso_millis()
+    )
+}
+
+fn archived_topic(b: &mut Bench) {
+    b.create("q.fifo", &[("FifoQueue", "true")]).unwrap();
+    fifo_topic(
+        b,
+        "t.fifo",
+        &[
+            ("ArchivePolicy", r#"{"MessageRetentionPeriod":"30"}"#),
+            ("ContentBasedDeduplication", "true"),
+        ],
+    );
+}
+
+fn publish_in_group(b: &mut Bench, group: &str, text: &str) {
+    let entry = PublishEntry {
+        id: b.uuid(),
+        group: Some(group.into()),
+        ..entry(text)
+    };
+    b.publish_with("t.fifo", entry).unwrap();
+}
+
+/// Steps of all replays until none has more to do; returns how many there were.
+fn run_replays(b: &mut Bench) -> usize {
+    let mut steps = 0;
+    loop {
+        b.broker.advance(b.now);
+        let batches = b.broker.replay_batches();
+        let mut more = false;
+        for batch in &batches {
+            let read = |place: tsugite_base::Place| b.log[place.lsn as usize..place.end() as usize].to_vec();
+            let bytes: Vec<Vec<u8>> = batch.candidates.iter().map(|(_, place)| read(*place)).collect();
+            let step = ReplayStep {
+                batch,
+                payloads: bytes.iter().map(|bytes| Some(bytes.as_slice())).collect(),
+            };
+            let decision = b.broker.replay_step(&step, b.now);
+            more |= b.commit(decision);
+            steps += 1;
+        }
+        if !more {
+            return steps;
+        }
+    }
+}
+
+fn replay_status(b: &Bench, subscription: &SubscriptionKey) -> Option<String> {
+    let all = b.broker.subscription_attributes(subscription).unwrap();
+    all.into_iter()
+        .find(|(name, _)| name == "ReplayStatus")
+        .map(|(_, value)| value)
+}
+
+/// Text and whether it is replayed, of every message that a FIFO queue gives out.
+fn drain_fifo(b: &mut Bench, name: &str) -> Vec<(String, bool)> {
+    let mut all = Vec::new();
+    loop {
+        let taken = b.receive(name, 10);
+        if taken.is_empty() {
+            return all;
+        }
+        for message in taken {
+            match &message.content {
+                Content::Enveloped(n) => all.push((n.message.clone(), n.replayed)),
+                other => panic!("{other:?}"),
+            }
+            b.delete(name, &message.handle).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_replay_brings_the_archive_in_order_and_then_the_news() {
+    let mut b = Bench::with_queues(&[]);
+    archived_topic(&mut b);
+    publish_in_group(&mut b, "g", "too old");
+    b.seconds(60);
+    let from = b.now.wall;
+    for i in 0..250 {
+        publish_in_group(&mut b, "g", &format!("{i:03}"));
+    }
+    b.seconds(400);
+    let policy = replay_policy(from, None);
+    let subscription = b
+        .subscribe("t.fifo", "q.fifo", &[("ReplayPolicy", &policy)])
+        .unwrap();
+    assert_eq!(replay_status(&b, &subscription).as_deref(), Some("Pending"));
+    publish_in_group(&mut b, "g", "while it runs");
+    assert_eq!(b.counts("q.fifo").0, 0, "the replay will come to it");
+    let snapshot = b.snapshot();
+    assert_eq!(
+        Broker::restore(&snapshot, b.settings)
+            .unwrap()
+            .replay_batches()
+            .len(),
+        1
+    );
+    assert!(run_replays(&mut b) >= 3);
+    assert_eq!(replay_status(&b, &subscription).as_deref(), Some("Completed"));
+    publish_in_group(&mut b, "g", "live");
+    let seen = drain_fifo(&mut b, "q.fifo");
+    let mut expected: Vec<_> = (0..250).map(|i| (format!("{i:03}"), true)).collect();
+    expected.push(("while it runs".into(), false));
+    expected.push(("live".into(), false));
+    assert_eq!(seen, expected);
+    b.assert_replays();
+}
+
+#[test]
+fn a_replay_with_an_end_lets_nothing_else_through_until_it_is_taken_away() {
+    let mut b = Bench::with_queues(&[]);
+    archived_topic(&mut b);
+    let from = b.now.wall;
+    publish_in_group(&mut b, "g", "in the window");
+    let until = from + std::time::Duration::from_secs(10);
+    b.seconds(20);
+    publish_in_group(&mut b, "g", "after it");
+    let filter = ("FilterPolicyScope", "MessageBody");
+    let policy = replay_policy(from, Some(until));
+    let subscription = b
+        .subscribe("t.fifo", "q.fifo", &[("ReplayPolicy", &policy), filter])
+        .unwrap();
+    run_replays(&mut b);
+    assert_eq!(replay_status(&b, &subscription).as_deref(), Some("Completed"));
+    publish_in_group(&mut b, "g", "live, unheard");
+    assert_eq!(drain_fifo(&mut b, "q.fifo"), [("in the window".to_owned(), true)]);
+    let command = SetSubscriptionAttribute {
+        subscription: subscription.clone(),
+        name: "ReplayPolicy".into(),
+        value: Some(String::new()),
+    };
+    let decision = b.broker.set_subscription_attribute(&command, b.now).unwrap();
+    b.commit(decision);
+    assert_eq!(replay_status(&b, &subscription), None);
+    publish_in_group(&mut b, "g", "live");
+    assert_eq!(drain_fifo(&mut b, "q.fifo"), [("live".to_owned(), false)]);
+    b.assert_replays();
+}
+
+#[test]
+fn a_replay_obeys_the_filter_and_fails_without_an_archive() {
+    let mut b = Bench::with_queues(&[]);
+    archived_topic(&mut b);
+    let from = b.now.wall;
+    for text in [r#"{"a":1}"#, r#"{"a":2}"#] {
+        publish_in_group(&mut b, "g", text);
+    }
+    let policy = replay_policy(from, None);
+    let attributes = [
+        ("FilterPolicy", r#"{"a":[2]}"#),
+        ("FilterPolicyScope", "MessageBody"),
+        ("ReplayPolicy", policy.as_str()),
+    ];
+    b.subscribe("t.fifo", "q.fifo", &attributes).unwrap();
+    run_replays(&mut b);
+    assert_eq!(drain_fifo(&mut b, "q.fifo"), [(r#"{"a":2}"#.to_owned(), true)]);
+    b.create("other.fifo", &[("FifoQueue", "true")]).unwrap();
+    let other = b.subscribe("t.fifo", "other.fifo", &[attributes[2]]).unwrap();
+    set_topic(&mut b, "t.fifo", "ArchivePolicy", "{}").unwrap();
+    run_replays(&mut b);
+    assert_eq!(replay_status(&b, &other).as_deref(), Some("Failed"));
+    for bad in [
+        "{}",
+        r#"{"PointType":"Sequence","StartingPoint":"2026-01-02T03:04:05Z"}"#,
+        r#"{"PointType":"Timestamp"}"#,
+        r#"{"PointType":"Timestamp","StartingPoint":"yesterday"}"#,
+        r#"{"PointType":"Timestamp","StartingPoint":"2900-01-02T03:04:05Z"}"#,
+        r#"{"PointType":"Timestamp","StartingPoint":"2026-01-02T03:04:05Z","EndingPoint":"2026-01-02T03:04:05Z"}"#,
+        r#"{"PointType":"Timestamp","StartingPoint":"2026-01-02T03:04:05Z","x":1}"#,
+        "x",
+    ] {
+        set_topic(
+            &mut b,
+            "t.fifo",
+            "ArchivePolicy",
+            r#"{"MessageRetentionPeriod":"30"}"#,
+        )
+        .unwrap();
+        let result = b.subscribe("t.fifo", "third.fifo", &[("ReplayPolicy", bad)]);
+        assert!(matches!(result, Err(SubscribeError::Invalid(_))), "{bad}");
+    }
+    b.assert_replays();
+}

@@ -42,7 +42,9 @@ impl Broker {
                 let before = known.subscriptions.get(&id);
                 known.ended += u64::from(!subscription.is_listed() && before.is_some_and(|s| s.is_listed()));
                 let (before, after) = (before.and_then(|s| s.until()), subscription.until());
+                let replays = subscription.replays();
                 known.put(id, *subscription);
+                self.note_replay(&topic, id, replays);
                 self.note_waiting(&topic, id, before, after);
                 self.outbox_changes += 1;
             }
@@ -64,7 +66,20 @@ impl Broker {
                         topic.accepted.accept(key, First { seq: number, id }, at);
                     }
                 }
+                // A replay with an end that lies ahead goes on with what is published until then.
+                self.replay_news |= !self.replays.is_empty();
                 self.apply_publish(&numbers, &deliveries, &payload, end, at);
+            }
+            TopicChange::Replay {
+                subscription,
+                target,
+                next,
+                status,
+                messages,
+                bytes,
+            } => {
+                let step = (target, next, status);
+                self.apply_replay(&subscription, step, &messages, &bytes, (end, at));
             }
             TopicChange::GiveUp {
                 outbox,
@@ -88,6 +103,7 @@ impl Broker {
         if let Some(gone) = known.remove(id) {
             known.ended += u64::from(gone.is_listed());
             self.note_waiting(topic, id, gone.until(), None);
+            self.note_replay(topic, id, false);
             if let Some(outbox) = gone.outbox {
                 self.remove_queue(outbox);
             }

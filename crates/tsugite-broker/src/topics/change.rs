@@ -3,10 +3,11 @@
 use tsugite_base::Uuid;
 use tsugite_base::codec::{Get, Malformed, Put};
 
+use super::replay::{ReplayStatus, status_of};
 use super::settings::TopicSettings;
 use super::subscription::Subscription;
 use crate::dedup::Fingerprint;
-use crate::keys::{QueueId, TopicKey};
+use crate::keys::{QueueId, SubscriptionKey, TopicKey};
 use crate::payload::Delivery;
 use crate::record::Change;
 use crate::settings::{get_topic, put_topic};
@@ -44,6 +45,17 @@ pub enum TopicChange {
         deliveries: Vec<Delivery>,
         payload: Vec<u8>,
     },
+    Replay {
+        subscription: SubscriptionKey,
+        target: QueueId,
+        /// The number in the archive of the message to look at next.
+        next: u64,
+        status: ReplayStatus,
+        /// Number in the target and length of each message.
+        messages: Vec<(u64, u32)>,
+        /// Of each message its delivery and its payload.
+        bytes: Vec<u8>,
+    },
     GiveUp {
         outbox: QueueId,
         seq: u64,
@@ -70,6 +82,7 @@ impl TopicChange {
             TopicChange::Unsubscribe { .. } => 12,
             TopicChange::Publish { .. } => 13,
             TopicChange::GiveUp { .. } => 23,
+            TopicChange::Replay { .. } => 24,
         }
     }
 
@@ -113,6 +126,26 @@ impl TopicChange {
                 deliveries.iter().for_each(|d| d.encode(out));
                 out.extend_from_slice(payload);
             }
+            TopicChange::Replay {
+                subscription,
+                target,
+                next,
+                status,
+                messages,
+                bytes,
+            } => {
+                put_topic(out, &subscription.topic);
+                out.extend_from_slice(&subscription.id.0);
+                out.put_u32(target.0);
+                out.put_u64(*next);
+                out.put_u8(*status as u8);
+                out.put_u32(messages.len() as u32);
+                for (number, len) in messages {
+                    out.put_u64(*number);
+                    out.put_u32(*len);
+                }
+                out.extend_from_slice(bytes);
+            }
             TopicChange::GiveUp {
                 outbox,
                 seq,
@@ -149,6 +182,7 @@ impl TopicChange {
                 id: Uuid(get.bytes16(WHAT)?),
             },
             13 => get_publish(get)?,
+            24 => get_replay(get)?,
             _ => TopicChange::GiveUp {
                 outbox: QueueId(get.u32(WHAT)?),
                 seq: get.u64(WHAT)?,
@@ -157,6 +191,30 @@ impl TopicChange {
             },
         })
     }
+}
+
+fn get_replay(get: &mut Get<'_>) -> Result<TopicChange, Malformed> {
+    let (topic, id) = (get_topic(get)?, Uuid(get.bytes16(WHAT)?));
+    let (target, next) = (QueueId(get.u32(WHAT)?), get.u64(WHAT)?);
+    let status = status_of(get.u8(WHAT)?)?;
+    let (mut messages, mut total) = (Vec::new(), 0);
+    for _ in 0..get.u32(WHAT)? {
+        let (number, len) = (get.u64(WHAT)?, get.u32(WHAT)?);
+        total += Delivery::LEN as u64 + u64::from(len);
+        messages.push((number, len));
+    }
+    let bytes = get.take(get.remaining(), WHAT)?.to_vec();
+    if total != bytes.len() as u64 {
+        return Err(Malformed { what: WHAT });
+    }
+    Ok(TopicChange::Replay {
+        subscription: SubscriptionKey { topic, id },
+        target,
+        next,
+        status,
+        messages,
+        bytes,
+    })
 }
 
 fn get_publish(get: &mut Get<'_>) -> Result<TopicChange, Malformed> {

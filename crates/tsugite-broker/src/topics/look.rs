@@ -97,6 +97,9 @@ impl Broker {
         if set.contains_key("FilterPolicy") && !set.contains_key("FilterPolicyScope") {
             list.push(("FilterPolicyScope", "MessageAttributes".to_owned()));
         }
+        if let Some(replay) = &subscription.replay {
+            list.push(("ReplayStatus", replay.status.to_string()));
+        }
         if subscription.protocol.posts() {
             let effective = topic.delivery_policy(subscription).to_json();
             list.push(("EffectiveDeliveryPolicy", effective));

@@ -14,6 +14,7 @@ mod look;
 mod outbox;
 mod permissions;
 mod publish;
+mod replay;
 mod settings;
 mod subscribe;
 mod subscription;
@@ -27,6 +28,7 @@ use tsugite_filter::Index;
 pub use change::TopicChange;
 pub use command::*;
 pub use error::*;
+pub use replay::{Replay, ReplayBatch, ReplayStatus, ReplayStep};
 pub use settings::TopicSettings;
 pub use subscription::{Confirmation, Protocol, Subscription, SubscriptionSettings};
 
@@ -70,7 +72,7 @@ impl Topic {
     /// Puts a subscription in, or another state of it.
     pub(super) fn put(&mut self, id: Uuid, subscription: Subscription) {
         self.unlist(id);
-        if subscription.takes_messages() {
+        if subscription.hears() {
             match &subscription.settings.filter {
                 Some(policy) => self.filtered.insert(id, policy),
                 None => {
@@ -89,7 +91,7 @@ impl Topic {
     fn unlist(&mut self, id: Uuid) {
         self.unfiltered.remove(&id);
         let known = self.subscriptions.get(&id);
-        if known.is_some_and(|s| s.takes_messages() && s.settings.filter.is_some()) {
+        if known.is_some_and(|s| s.hears() && s.settings.filter.is_some()) {
             self.filtered.remove(id);
         }
     }

@@ -17,7 +17,8 @@ use crate::dedup::{Fingerprint, First};
 use crate::fifo::{FIRST_SEQUENCE, check_id, content_id, deduplication_key};
 use crate::keys::{QueueId, QueueKey};
 use crate::message::{
-    AttributeRules, AttributeValue, Captured, check_attributes, find_forbidden, message_size,
+    AttributeRules, AttributeValue, Captured, MessageAttribute, check_attributes, find_forbidden,
+    message_size,
 };
 use crate::payload::{self, Delivery, Notice};
 use crate::queue::Queue;
@@ -186,6 +187,7 @@ impl Round<'_> {
             group: entry.group.as_deref(),
             deduplication: deduplication.as_deref(),
             texts: texts.all(),
+            own_texts: texts.own(),
             attributes: &entry.attributes,
         };
         let mut payload = Vec::with_capacity(entry.message.len() + 256);
@@ -376,15 +378,19 @@ struct Deliveries {
 }
 
 fn filtered_message<'a>(entry: &'a PublishEntry, text: &'a str) -> Message<'a> {
-    let attribute = |attribute: &'a crate::message::MessageAttribute| Attribute {
+    Message::new(filter_attributes(&entry.attributes), Some(text))
+}
+
+/// Message attributes as filter policies see them.
+pub(super) fn filter_attributes(attributes: &[MessageAttribute]) -> impl Iterator<Item = Attribute<'_>> {
+    attributes.iter().map(|attribute| Attribute {
         name: &attribute.name,
         data_type: &attribute.data_type,
         text: match &attribute.value {
             AttributeValue::Text(text) => Some(text.as_str()),
             AttributeValue::Binary(_) => None,
         },
-    };
-    Message::new(entry.attributes.iter().map(attribute), Some(text))
+    })
 }
 
 /// Checks a message; returns its texts.

@@ -6,6 +6,7 @@ use tsugite_base::{Decision, Now, Uuid, limits};
 
 use super::command::{SetSubscriptionAttribute, Subscribe, Subscribed, Unsubscribe};
 use super::error::*;
+use super::replay::Replay;
 use super::subscription::{Confirmation, Protocol, Subscription, SubscriptionSettings};
 use super::{Topic, TopicChange, outbox};
 use crate::broker::Broker;
@@ -41,6 +42,7 @@ impl Broker {
         let pending = protocol.confirms();
         let (owner, principal) = (&command.owner, &command.principal);
         let mut subscription = Subscription::new(protocol, &command.endpoint, owner, principal);
+        subscription.replay = self.replay_of(&command.topic, topic, &settings, now)?;
         subscription.settings = settings;
         let subscription = if pending {
             subscription.awaiting(&command.token, self.token_until(now))
@@ -106,6 +108,9 @@ impl Broker {
             self.check_filters(topic)?;
         }
         let mut changed = Box::new(subscription.clone());
+        if command.name == "ReplayPolicy" {
+            changed.replay = self.replay_of(&key.topic, topic, &settings, now)?;
+        }
         changed.settings = settings;
         let change = TopicChange::PutSubscription {
             topic: key.topic.clone(),
@@ -155,6 +160,20 @@ impl Broker {
         found.ok_or_else(|| SubscriptionNotFound {
             subscription: key.clone(),
         })
+    }
+
+    /// The replay that settings ask for.
+    fn replay_of(
+        &self,
+        key: &TopicKey,
+        topic: &Topic,
+        settings: &SubscriptionSettings,
+        now: Now,
+    ) -> Result<Option<Replay>, ParameterInvalid> {
+        let policy = settings.get("ReplayPolicy");
+        policy
+            .map(|text| self.new_replay(key, topic, text, now))
+            .transpose()
     }
 
     fn check_filters(&self, topic: &Topic) -> Result<(), TooManyFilters> {

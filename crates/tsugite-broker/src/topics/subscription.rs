@@ -10,6 +10,7 @@ use tsugite_base::codec::{Get, Malformed, Put};
 use tsugite_filter::{Policy, Scope as FilterScope};
 
 use super::error::ParameterInvalid;
+use super::replay::Replay;
 use super::settings::{boolean, get_map, object, put_map};
 use crate::delivery_policy::SubscriptionDeliveryPolicy;
 use crate::keys::{QueueId, QueueKey, TopicKey};
@@ -51,6 +52,12 @@ impl Protocol {
             Protocol::EmailJson => "email-json",
             Protocol::Sms => "sms",
         }
+    }
+
+    /// Its number in records.
+    pub(crate) fn number(self) -> u8 {
+        let number = Protocol::ALL.iter().position(|protocol| *protocol == self);
+        number.unwrap_or_default() as u8
     }
 
     /// Whether messages are posted to the endpoint.
@@ -140,6 +147,8 @@ pub struct Subscription {
     pub outbox: Option<QueueId>,
     /// What is set.
     pub settings: SubscriptionSettings,
+    /// What it gets again of the topic's archive.
+    pub replay: Option<Replay>,
 }
 
 /// What is set of a subscription. Attributes are kept as they were given, once found valid; the rest follows from them.
@@ -183,10 +192,21 @@ impl Subscription {
             queue: queue_of(protocol, endpoint),
             outbox: None,
             settings: SubscriptionSettings::default(),
+            replay: None,
         }
     }
 
     /// Whether a publish reaches it.
+    pub(crate) fn hears(&self) -> bool {
+        self.takes_messages() && self.replay.as_ref().is_none_or(Replay::lets_through)
+    }
+
+    /// Whether its replay has something to do.
+    pub(crate) fn replays(&self) -> bool {
+        self.takes_messages() && self.replay.as_ref().is_some_and(Replay::is_active)
+    }
+
+    /// Whether it is confirmed.
     pub(crate) const fn takes_messages(&self) -> bool {
         matches!(self.confirmation, Confirmation::Confirmed { .. })
     }
@@ -210,10 +230,7 @@ impl Subscription {
     }
 
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
-        let protocol = Protocol::ALL
-            .iter()
-            .position(|protocol| *protocol == self.protocol);
-        out.put_u8(protocol.unwrap_or_default() as u8);
+        out.put_u8(self.protocol.number());
         out.put_str(&self.endpoint);
         out.put_str(&self.owner);
         out.put_str(&self.principal);
@@ -239,6 +256,7 @@ impl Subscription {
         }
         out.put_option(self.outbox, |out, outbox| out.put_u32(outbox.0));
         put_map(out, &self.settings.attributes);
+        out.put_option(self.replay.as_ref(), |out, replay| replay.encode(out));
     }
 
     pub(super) fn decode(get: &mut Get<'_>) -> Result<Subscription, Malformed> {
@@ -269,6 +287,7 @@ impl Subscription {
             },
             outbox: get.option(WHAT, |get| Ok(QueueId(get.u32(WHAT)?)))?,
             settings: SubscriptionSettings::of(get_map(get)?).map_err(|_| malformed)?,
+            replay: get.option(WHAT, Replay::decode)?,
         })
     }
 }
@@ -405,10 +424,8 @@ fn checked(
             policy.map_err(|e| ParameterInvalid::new(e.what, format!("{} {}", e.value, e.rule)))?;
             Ok(as_given)
         }
-        "ReplayPolicy" => {
-            object(name, text)?;
-            Ok(as_given)
-        }
+        // What it means depends on the archive, so it is understood there.
+        "ReplayPolicy" => Ok(as_given),
         "SubscriptionRoleArn" => Ok(as_given),
         _ => Err(ParameterInvalid::new("AttributeName", "")),
     }

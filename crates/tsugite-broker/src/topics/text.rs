@@ -63,6 +63,11 @@ impl Texts {
         &self.texts[usize::from(self.number(protocol))]
     }
 
+    /// The protocols with a text of their own, and its number.
+    pub(crate) fn own(&self) -> &[(Protocol, u8)] {
+        &self.of
+    }
+
     /// All texts, by number.
     pub(crate) fn all(&self) -> &[String] {
         &self.texts

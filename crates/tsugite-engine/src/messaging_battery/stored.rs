@@ -305,7 +305,11 @@ pub async fn topics_and_subscriptions_come_and_go<S: Stage<Store: Messaging>>(st
         .unwrap();
     let subscription = subscribe(&store, "t", "q", &[]).await;
     assert_eq!(subscribe(&store, "t", "q", &[]).await, subscription);
-    let listed = store.topic_subscriptions(topic("t"), None, 10).await.unwrap().elements;
+    let listed = store
+        .topic_subscriptions(topic("t"), None, 10)
+        .await
+        .unwrap()
+        .elements;
     assert_eq!(
         (listed.len(), listed[0].endpoint.clone()),
         (1, key("q").arn().to_string())

@@ -6,6 +6,7 @@ mod clock;
 mod messaging;
 mod mover;
 mod registry;
+mod replays;
 mod topics;
 mod waiting;
 
@@ -282,7 +283,8 @@ impl State for Live {
     fn settle(&mut self) {
         let Domains { broker, registry } = &mut self.domains;
         self.waiting.ring(broker.take_news());
-        if broker.take_move_news() {
+        let replays = broker.take_replay_news();
+        if broker.take_move_news() || replays {
             self.bell.ring();
         }
         let change = registry.change();

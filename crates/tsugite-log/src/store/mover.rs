@@ -1,4 +1,5 @@
-//! The thread that carries out message move tasks: looks, reads the bytes, commits the step, again and again.
+//! The thread that carries out message move tasks and replays: looks, reads the bytes, commits the step, again and
+//! again.
 //!
 //! It keeps nothing that matters: which tasks run and how far they are is the machine's, so after a restart it goes on
 //! where the log ends. A rate is kept by the store's clock, counted from the task's start or from what stopped it last:
@@ -16,13 +17,13 @@ use tsugite_base::{Place, Timestamp, Uuid, World};
 use tsugite_broker::{MoveBatch, MoveCandidate, MoveMessage, MoveProgress, MoveStep, RunningMove};
 use tsugite_engine::{Failure, Unavailable};
 
-use super::Live;
+use super::{Live, replays};
 use crate::log::Log;
 
 /// Between two attempts while the log has no room in its batch, or when somebody else took what was seen.
-const RETRY: Duration = Duration::from_millis(5);
+pub(super) const RETRY: Duration = Duration::from_millis(5);
 /// Between two attempts while the disk is full.
-const FULL: Duration = Duration::from_secs(1);
+pub(super) const FULL: Duration = Duration::from_secs(1);
 /// Between two steps of a task with a rate, unless the rate is slower.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -106,7 +107,7 @@ struct Mover {
 }
 
 /// The store takes no more commands.
-struct Stopping;
+pub(super) struct Stopping;
 
 impl Mover {
     /// One step of each running task. Returns how long it may sleep then; for ever, if no task runs.
@@ -118,6 +119,9 @@ impl Mover {
         for task in running {
             let wanted = self.turn(task)?;
             pause = Some(pause.map_or(wanted, |pause: Duration| pause.min(wanted)));
+        }
+        if let Some(wanted) = replays::round(&self.log)? {
+            pause = Some(pause.map_or(wanted, |pause| pause.min(wanted)));
         }
         Ok(pause)
     }

@@ -8,8 +8,8 @@ use std::time::Duration;
 use tsugite_base::names::Scope;
 use tsugite_base::{Place, Uuid};
 use tsugite_broker::{
-    CreateQueue, CreateTopic, DeleteMessages, Publish, PublishEntry, QueueId, QueueKey, Receive, SendEntry, SendMessages,
-    Subscribe, TopicKey,
+    CreateQueue, CreateTopic, DeleteMessages, Publish, PublishEntry, QueueId, QueueKey, Receive, SendEntry,
+    SendMessages, Subscribe, TopicKey,
 };
 
 use crate::disk::Disk as _;
