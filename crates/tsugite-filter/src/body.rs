@@ -6,8 +6,11 @@ use std::collections::BTreeMap;
 use crate::json::{Malformed, Reader, Token};
 use crate::message::{Value, value};
 
-/// Where a path leads. The body itself is node 0.
-type Node = u32;
+/// Where a path leads.
+pub(crate) type Node = u32;
+
+/// The body itself.
+pub(crate) const ROOT: Node = 0;
 
 /// The values of a JSON object by dotted path. Paths are walked segment by segment through a tree, so that the size
 /// of all is linear in that of the text however deep it is nested. A dot in a name separates segments as nesting
@@ -20,6 +23,7 @@ pub(crate) struct Body<'a> {
     values: Vec<Value<'a>>,
     /// Node n has the values from `starts[n]` to `starts[n + 1]`.
     starts: Vec<u32>,
+    child_counts: Vec<u32>,
 }
 
 impl<'a> Body<'a> {
@@ -37,16 +41,34 @@ impl<'a> Body<'a> {
         Ok(Some(flat.finish()))
     }
 
+    /// The values of a path; none if it is absent.
     pub(crate) fn values(&self, path: &str) -> &[Value<'a>] {
-        let mut node = 0;
-        for segment in path.split('.') {
-            match self.children.get(&(node, Cow::Borrowed(segment))) {
-                Some(child) => node = *child,
-                None => return &[],
-            }
-        }
+        let mut segments = path.split('.');
+        segments
+            .try_fold(ROOT, |node, segment| self.child(node, segment))
+            .map_or(&[], |node| self.values_at(node))
+    }
+
+    /// The values of a node.
+    pub(crate) fn values_at(&self, node: Node) -> &[Value<'a>] {
         let start = |node: Node| self.starts[node as usize] as usize;
         &self.values[start(node)..start(node + 1)]
+    }
+
+    pub(crate) fn child(&self, node: Node, segment: &str) -> Option<Node> {
+        self.children.get(&(node, Cow::Borrowed(segment))).copied()
+    }
+
+    pub(crate) fn child_count(&self, node: Node) -> usize {
+        self.child_counts[node as usize] as usize
+    }
+
+    /// The children of a node with their segments.
+    pub(crate) fn children(&self, node: Node) -> impl Iterator<Item = (&str, Node)> {
+        let from = (node, Cow::Borrowed(""));
+        let until = (node + 1, Cow::Borrowed(""));
+        let range = self.children.range(from..until);
+        range.map(|((_, segment), child)| (&**segment, *child))
     }
 }
 
@@ -73,6 +95,7 @@ struct Member {
 /// A body being read.
 struct Flattening<'a> {
     children: BTreeMap<(Node, Cow<'a, str>), Node>,
+    child_counts: Vec<u32>,
     members: Vec<Member>,
     /// In the order of the text; `None` for those of a member whose name came again in the same object.
     values: Vec<Option<(Node, Value<'a>)>>,
@@ -84,6 +107,7 @@ impl<'a> Flattening<'a> {
     /// Inside the outermost object.
     fn new() -> Flattening<'a> {
         let mut flat = Flattening {
+            child_counts: Vec::new(),
             children: BTreeMap::new(),
             members: Vec::new(),
             values: Vec::new(),
@@ -91,7 +115,7 @@ impl<'a> Flattening<'a> {
             objects: 0,
         };
         flat.add_node();
-        flat.begin_object(0);
+        flat.begin_object(ROOT);
         flat
     }
 
@@ -172,12 +196,14 @@ impl<'a> Flattening<'a> {
         let next = self.members.len() as Node;
         let node = *self.children.entry((parent, segment)).or_insert(next);
         if node == next {
+            self.child_counts[parent as usize] += 1;
             self.add_node();
         }
         node
     }
 
     fn add_node(&mut self) {
+        self.child_counts.push(0);
         self.members.push(Member {
             object: 0,
             start: 0,
@@ -185,7 +211,7 @@ impl<'a> Flattening<'a> {
         });
     }
 
-    /// Brings the values into the order of their nodes by counting.
+    /// Brings the values into the order of their nodes.
     fn finish(self) -> Body<'a> {
         let mut starts = vec![0_u32; self.members.len() + 1];
         for (node, _) in self.values.iter().flatten() {
@@ -200,6 +226,7 @@ impl<'a> Flattening<'a> {
             children: self.children,
             values: sorted.into_iter().map(|(_, value)| value).collect(),
             starts,
+            child_counts: self.child_counts,
         }
     }
 }

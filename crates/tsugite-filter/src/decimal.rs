@@ -83,7 +83,6 @@ impl Decimal {
 
     /// A number that grows with the value, not strictly: what is different here is different there, in the same
     /// order, but close neighbours may share one. The index sorts ranges by it; the matcher then compares exactly.
-    #[expect(dead_code, reason = "the index of ranges comes next")]
     pub(crate) fn rank(&self) -> u64 {
         const HALF: u64 = 1 << 63;
         // 11 bits of power above 52 bits of digits, so that a greater power wins.

@@ -111,6 +111,16 @@ impl<'a> Message<'a> {
         }
     }
 
+    /// Names and values of the attributes that offer some.
+    pub(crate) fn attributes(&self) -> &[(&'a str, Vec<Value<'a>>)] {
+        &self.attributes
+    }
+
+    /// The body, if it is a JSON object that was to be read.
+    pub(crate) fn body(&self) -> Option<&Body<'a>> {
+        self.body.as_ref()
+    }
+
     /// The values of a key, which is a name or a dotted path; none if it is absent.
     pub(crate) fn values(&self, scope: Scope, key: &str) -> &[Value<'a>] {
         match (scope, &self.body) {

@@ -136,6 +136,10 @@ impl Network {
         })
     }
 
+    pub(crate) fn bits(&self) -> u8 {
+        self.bits
+    }
+
     fn contains(&self, address: IpAddr) -> bool {
         address.is_ipv4() == self.address.is_ipv4() && masked(address, self.bits) == Some(self.address)
     }
@@ -189,6 +193,15 @@ impl Wildcard {
         Ok(Wildcard {
             literals: literals.into_iter().map(String::into_boxed_str).collect(),
         })
+    }
+
+    /// What a text begins and ends with that matches.
+    pub(crate) fn ends(&self) -> (&str, &str) {
+        match &self.literals[..] {
+            [first, .., last] => (first, last),
+            [only] => (only, only),
+            [] => ("", ""),
+        }
     }
 
     /// Takes the leftmost place for each literal, which is right because a star takes anything; linear.
