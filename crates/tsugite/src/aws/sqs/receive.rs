@@ -221,6 +221,7 @@ fn envelope_of(notification: &tsugite_broker::Notification, base_url: &str) -> S
     let attributes: Vec<_> = notification.attributes.iter().map(covered).collect();
     envelope::Notification {
         message_id: notification.id,
+        sequence: None,
         topic_arn: &notification.topic_arn().to_string(),
         subject: notification.subject.as_deref(),
         message: &notification.message,
@@ -228,6 +229,8 @@ fn envelope_of(notification: &tsugite_broker::Notification, base_url: &str) -> S
         base_url,
         subscription_arn: &notification.subscription.arn().to_string(),
         attributes: &attributes,
+        replayed: false,
+        signature: None,
     }
     .to_json()
 }
