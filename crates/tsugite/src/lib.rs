@@ -14,5 +14,6 @@ pub mod feed;
 pub mod health;
 pub mod process;
 pub mod run;
+pub mod signing;
 pub mod telemetry;
 pub mod world;
