@@ -136,6 +136,12 @@ pub trait Topics: Clone + Send + Sync + 'static {
         limit: usize,
     ) -> impl Future<Output = Result<Page<SubscriptionInfo, SubscriptionKey>, Failure<TopicNotFound>>> + Send;
 
+    /// A subscription as people look at it.
+    fn subscription(
+        &self,
+        subscription: SubscriptionKey,
+    ) -> impl Future<Output = Result<SubscriptionInfo, Failure<SubscriptionNotFound>>> + Send;
+
     /// A topic as people look at it.
     fn topic(
         &self,
@@ -149,6 +155,9 @@ pub trait Topics: Clone + Send + Sync + 'static {
         entry: PublishEntry,
         limit: usize,
     ) -> impl Future<Output = Result<Result<Vec<Match>, PublishError>, Failure<TopicNotFound>>> + Send;
+
+    /// Every topic with its counters.
+    fn topic_stats(&self) -> Vec<TopicInfo>;
 
     /// One page of the topics of a scope, by name; `after` is the last name of the page before.
     fn list_topics(

@@ -33,6 +33,8 @@ fn every_document_leads_on() {
         "/v1/queues/q",
         "/v1/queues/dead",
         "/v1/topics/t",
+        "/v1/topics/t/subscriptions",
+        "/v1/captured",
         "/v1/instances/internal/s/one",
         "/readyz",
     ] {
@@ -427,7 +429,7 @@ fn a_virtual_clock_moves_ahead_only() {
 
 #[test]
 fn metrics_tell_the_main_things() {
-    let running = Running::start("queues: [{name: q}]\n", &[]);
+    let running = Running::start("queues: [{name: q}]\ntopics: [{name: t}]\n", &[]);
     let answer = running.admin("GET", "/metrics", None).expect(200);
     assert!(
         answer
@@ -442,6 +444,10 @@ fn metrics_tell_the_main_things() {
         "tsugite_queue_oldest_age_seconds{queue=\"q\",account=\"000000000000\",region=\"us-east-1\"} 0",
         "tsugite_queue_sent_total{queue=\"q\",account=\"000000000000\",region=\"us-east-1\"} 0",
         "tsugite_queue_dead_lettered_total{queue=\"q\",account=\"000000000000\",region=\"us-east-1\"} 0",
+        "tsugite_topic_subscriptions{topic=\"t\",account=\"000000000000\",region=\"us-east-1\",state=\"pending\"} 0",
+        "tsugite_topic_published_total{topic=\"t\",account=\"000000000000\",region=\"us-east-1\"} 0",
+        "tsugite_outbox_messages{topic=\"t\",account=\"000000000000\",region=\"us-east-1\",state=\"waiting\"} 0",
+        "tsugite_outbox_oldest_age_seconds{topic=\"t\",account=\"000000000000\",region=\"us-east-1\"} 0",
         "tsugite_log_sync_duration_seconds_count ",
         "tsugite_aws_requests_total{service=\"sqs\",action=\"SendMessage\",outcome=\"succeeded\"} 0",
         "tsugite_gateway_connections 0",
@@ -500,7 +506,11 @@ fn the_command_line_shows_what_the_api_says() {
     assert_eq!(ask(&["queues", "ls", "--account", "111111111111"]), "no queues\n");
     let (code, _, stderr) = finish(command().args(["queues", "ls", "--account", "12"]));
     assert!(code == 2 && stderr.contains("twelve digits"), "{stderr}");
-    assert_eq!(ask(&["topics", "ls"]), "TOPIC  SUBSCRIPTIONS\nt      1\n");
+    assert_eq!(
+        ask(&["topics", "ls"]),
+        "TOPIC  SUBSCRIPTIONS  PENDING  TO POST  PUBLISHED/S  DELIVERED/S  FAILED/S\n\
+         t      1              0        0        0.0          0.0          0.0\n"
+    );
     assert_eq!(
         ask(&["services", "ls"]),
         "SERVICE  NAMESPACE  INSTANCES\ns        internal   1\n"

@@ -1,6 +1,7 @@
 //! What a client can ask about topics, and what it gets.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tsugite_base::names::Scope;
 use tsugite_base::{Timestamp, Uuid};
@@ -225,10 +226,23 @@ pub struct TopicInfo {
     pub confirmed: usize,
     /// Subscriptions whose endpoint has yet to confirm.
     pub pending: usize,
+    /// What waits for the endpoints that are posted to.
+    pub outboxes: Outstanding,
     /// What happened since the start.
     pub tally: TopicTally,
     /// The machine's time of all this, for the rates of the tally.
     pub at: Timestamp,
+}
+
+/// What lies in the outboxes of a topic, all of them together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outstanding {
+    /// Messages to post, now or later.
+    pub waiting: usize,
+    /// Messages that are being posted.
+    pub in_flight: usize,
+    /// Age of the oldest of them.
+    pub oldest_age: Option<Duration>,
 }
 
 /// A subscription as people look at it.

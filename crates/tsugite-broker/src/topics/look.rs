@@ -6,7 +6,7 @@ use tsugite_base::names::Scope;
 use tsugite_base::{Now, Timestamp};
 
 use super::Topic;
-use super::command::{Match, Page, PublishEntry, SubscriptionInfo, TopicInfo};
+use super::command::{Match, Outstanding, Page, PublishEntry, SubscriptionInfo, TopicInfo};
 use super::error::*;
 use super::permissions::default_policy;
 use super::subscription::{Confirmation, Subscription};
@@ -142,15 +142,34 @@ impl Broker {
         Ok(self.topic_info(key, self.find_topic(key)?, now))
     }
 
+    /// Every topic with its counters, by scope and name.
+    pub fn topic_stats(&self, now: Now) -> Vec<TopicInfo> {
+        let info = |(key, topic): (&TopicKey, &Topic)| self.topic_info(key, topic, now);
+        self.topics.iter().map(info).collect()
+    }
+
     fn topic_info(&self, key: &TopicKey, topic: &Topic, now: Now) -> TopicInfo {
         let (confirmed, pending) = topic.counts();
         TopicInfo {
             topic: key.clone(),
             confirmed,
             pending,
+            outboxes: self.outstanding(topic, now),
             tally: topic.tally,
             at: self.time(now),
         }
+    }
+
+    fn outstanding(&self, topic: &Topic, now: Now) -> Outstanding {
+        let outboxes = topic.subscriptions.values().filter_map(|s| s.outbox);
+        let mut sum = Outstanding::default();
+        for queue in outboxes.filter_map(|id| self.queues.get(&id)) {
+            sum.waiting += queue.table.len() - queue.in_flight();
+            sum.in_flight += queue.in_flight();
+            let age = queue.oldest_sent().map(|sent| self.time(now).since(sent));
+            sum.oldest_age = sum.oldest_age.max(age);
+        }
+        sum
     }
 
     /// One page of the subscriptions of a scope, by topic and id.
@@ -207,6 +226,12 @@ impl Broker {
             next: all.next().and(last),
             elements,
         }
+    }
+
+    /// A subscription as people look at it.
+    pub fn subscription(&self, key: &SubscriptionKey) -> Result<SubscriptionInfo, SubscriptionNotFound> {
+        let (_, subscription) = self.find_subscription(key)?;
+        Ok(self.subscription_info(key.clone(), subscription))
     }
 
     fn subscription_info(&self, key: SubscriptionKey, subscription: &Subscription) -> SubscriptionInfo {

@@ -128,6 +128,14 @@ impl Topics for LogStore {
         look.await.map_err(Failure::Refused)
     }
 
+    async fn subscription(
+        &self,
+        subscription: SubscriptionKey,
+    ) -> Result<SubscriptionInfo, Failure<SubscriptionNotFound>> {
+        let found = self.read(|d, _| d.broker.subscription(&subscription)).await;
+        found.map_err(Failure::Refused)
+    }
+
     async fn topic(&self, topic: TopicKey) -> Result<TopicInfo, Failure<TopicNotFound>> {
         let found = self.read(|d, now| d.broker.topic(&topic, now)).await;
         found.map_err(Failure::Refused)
@@ -141,6 +149,10 @@ impl Topics for LogStore {
     ) -> Result<Result<Vec<Match>, PublishError>, Failure<TopicNotFound>> {
         let found = self.read(|d, _| d.broker.matches(&topic, &entry, limit)).await;
         found.map_err(Failure::Refused)
+    }
+
+    fn topic_stats(&self) -> Vec<TopicInfo> {
+        self.peek(|d, now| d.broker.topic_stats(now))
     }
 
     async fn list_topics(

@@ -16,7 +16,8 @@ use tsugite_broker::{
 use tsugite_engine::Failure;
 
 use super::answer::{Answer, Links, Problem, document, with_links};
-use super::queues::{self, Located};
+use super::located::Located;
+use super::queues;
 use super::store::Seen;
 use super::{Admin, Query, Store};
 
@@ -29,7 +30,7 @@ const SEARCHED: usize = 10_000;
 /// Characters of a body that a list shows; the message itself shows all.
 const EXCERPT: usize = 1_000;
 /// What the admin port calls itself as a sender.
-const SENDER: &str = "tsugite-admin";
+pub(super) const SENDER: &str = "tsugite-admin";
 
 /// A page of stored messages, oldest first, or those of them that have an id.
 pub(super) async fn list<S: Store>(admin: &Admin<S>, name: &str, query: &Query) -> Result<Answer, Problem> {
@@ -246,7 +247,7 @@ fn describe(message: &Message, excerpt: Option<usize>, body: &mut Value) {
     body["body"] = json!(shown);
 }
 
-fn attribute_body(attribute: &MessageAttribute) -> Value {
+pub(super) fn attribute_body(attribute: &MessageAttribute) -> Value {
     let value = match &attribute.value {
         AttributeValue::Text(text) => text.clone(),
         AttributeValue::Binary(bytes) => STANDARD.encode(bytes),
@@ -390,7 +391,7 @@ pub(super) async fn delete<S: Store>(
     Ok(document(StatusCode::OK, json!({ "deleted": count }), links))
 }
 
-fn read<'a, T: Deserialize<'a>>(body: &'a [u8], example: &str) -> Result<T, Problem> {
+pub(super) fn read<'a, T: Deserialize<'a>>(body: &'a [u8], example: &str) -> Result<T, Problem> {
     serde_json::from_slice(body)
         .map_err(|error| Problem::invalid(format!("{error}; the body looks like {example}")))
 }
@@ -402,7 +403,7 @@ pub(super) fn refused<E: Display>(failure: Failure<E>) -> Problem {
     }
 }
 
-fn number(query: &Query, key: &str) -> Result<Option<u64>, Problem> {
+pub(super) fn number(query: &Query, key: &str) -> Result<Option<u64>, Problem> {
     let parse = |text: &str| {
         text.parse()
             .map_err(|_| Problem::invalid(format!("`{key}`: {text} is not a number")))

@@ -1,12 +1,14 @@
 //! The admin door: health, metrics, the REST API (`/v1`, every answer with links) and the console.
 
 mod answer;
+mod captured;
 mod circuits;
 mod clock;
 mod connection;
 mod dev;
 mod guard;
 mod instances;
+mod located;
 mod messages;
 mod metrics;
 mod moment;
@@ -15,6 +17,8 @@ mod redrive;
 mod resource;
 mod services;
 mod store;
+mod subscriptions;
+mod topics;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -161,7 +165,7 @@ impl<S: Store> Admin<S> {
         match *method {
             Method::GET | Method::HEAD if allow.starts_with("GET") => self.get(resource, query).await,
             Method::OPTIONS => Ok(preflight(allow)),
-            Method::PUT if allow.contains("PUT") => self.put(resource, body).await,
+            Method::PUT if allow.contains("PUT") => self.put(resource, query, body).await,
             Method::DELETE if allow.contains("DELETE") => self.delete(resource, query).await,
             Method::POST if allow.contains("POST") => self.post(resource, query, body).await,
             _ => Err(Problem::method(method.as_str(), allow)),
@@ -196,8 +200,11 @@ impl<S: Store> Admin<S> {
             Resource::QueueRedrive(name) => redrive::list(self, &name, query).await,
             Resource::Messages(name) => messages::list(self, &name, query).await,
             Resource::Message { queue, number } => messages::get(self, &queue, &number, query).await,
-            Resource::Topics => queues::list_topics(self, query).await,
-            Resource::Topic(name) => queues::get_topic(self, &name, query).await,
+            Resource::Topics => Ok(topics::list(self, query)),
+            Resource::Topic(name) => topics::get(self, &name, query).await,
+            Resource::Subscriptions(name) => subscriptions::list(self, &name, query).await,
+            Resource::Subscription { topic, id } => subscriptions::get(self, &topic, &id, query).await,
+            Resource::Captured => captured::list(self, query).await,
             Resource::Clock => Ok(clock::get(self)),
             Resource::Circuits => circuits::list(self, query),
             Resource::Circuit(id) => circuits::get(self, &id),
@@ -205,7 +212,7 @@ impl<S: Store> Admin<S> {
         }
     }
 
-    async fn put(&self, resource: Resource, body: &[u8]) -> Result<Answer, Problem> {
+    async fn put(&self, resource: Resource, query: &Query, body: &[u8]) -> Result<Answer, Problem> {
         match resource {
             Resource::Instance {
                 namespace,
@@ -213,6 +220,7 @@ impl<S: Store> Admin<S> {
                 id,
             } => instances::put(self, instance_name(namespace, service, id), body).await,
             Resource::CircuitOverride(id) => circuits::put_override(self, &id, body),
+            Resource::Topic(name) => topics::put(self, &name, query, body).await,
             other => Err(Problem::method("PUT", other.methods())),
         }
     }
@@ -227,6 +235,8 @@ impl<S: Store> Admin<S> {
             Resource::CircuitOverride(id) => circuits::delete_override(self, &id),
             Resource::Queue(name) => queues::remove(self, &name, query).await,
             Resource::QueueRedrive(name) => redrive::cancel(self, &name, query).await,
+            Resource::Topic(name) => topics::remove(self, &name, query).await,
+            Resource::Subscription { topic, id } => subscriptions::remove(self, &topic, &id, query).await,
             other => Err(Problem::method("DELETE", other.methods())),
         }
     }
@@ -239,6 +249,9 @@ impl<S: Store> Admin<S> {
             Resource::QueueDelete(name) => messages::delete(self, &name, query, body).await,
             Resource::QueuePurge(name) => queues::purge(self, &name, query).await,
             Resource::QueueRedrive(name) => redrive::start(self, &name, query, body).await,
+            Resource::TopicMessages(name) => topics::publish(self, &name, query, body).await,
+            Resource::TopicMatches(name) => topics::matches(self, &name, query, body).await,
+            Resource::Subscriptions(name) => subscriptions::subscribe(self, &name, query, body).await,
             Resource::Reset => dev::reset(self).await,
             Resource::ClockAdvance => clock::advance(self, body),
             other => Err(Problem::method("POST", other.methods())),
@@ -271,6 +284,7 @@ impl<S: Store> Admin<S> {
             ("register", "/v1/instances/{namespace}/{service}/{id}".into()),
             ("queues", "/v1/queues".into()),
             ("topics", "/v1/topics".into()),
+            ("captured", "/v1/captured".into()),
             ("circuits", "/v1/circuits".into()),
             ("clock", "/v1/clock".into()),
             ("health", "/healthz".into()),

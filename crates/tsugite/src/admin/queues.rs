@@ -1,16 +1,16 @@
-//! `/v1/queues` and `/v1/topics`: what the broker holds.
+//! `/v1/queues`: the queues, and what is done to a whole one.
 
 use std::time::Duration;
 
 use http::StatusCode;
 use serde_json::{Value, json};
 use tsugite_base::names::Scope;
-use tsugite_broker::{Count, PurgeQueueError, QueueKey, QueueStats, TopicInfo, TopicKey};
+use tsugite_broker::{Count, PurgeQueueError, QueueKey, QueueStats};
 use tsugite_engine::Failure;
 
 use super::answer::{Answer, Links, Problem, document, with_links};
+use super::located::{Located, scope};
 use super::messages::refused;
-use super::resource::encode;
 use super::{Admin, Query, Store};
 
 /// The queues of all accounts and regions, or of those that `?account=…&region=…` names.
@@ -39,26 +39,6 @@ pub(super) fn list<S: Store>(admin: &Admin<S>, query: &Query) -> Answer {
     document(StatusCode::OK, json!({ "queues": queues }), links)
 }
 
-/// A queue that exists, and the paths below it.
-pub(super) struct Located {
-    pub(super) key: QueueKey,
-    /// Of the queue, without parameters.
-    base: String,
-    /// Account and region, where they are not the default ones.
-    scope: Vec<String>,
-}
-
-impl Located {
-    /// The path of what lies below the queue.
-    pub(super) fn path(&self, below: &str, parameters: &[String]) -> String {
-        let parameters: Vec<&str> = parameters.iter().chain(&self.scope).map(String::as_str).collect();
-        match parameters.as_slice() {
-            [] => format!("{}{below}", self.base),
-            some => format!("{}{below}?{}", self.base, some.join("&")),
-        }
-    }
-}
-
 /// Finds the queue that a request names.
 pub(super) fn locate<S: Store>(admin: &Admin<S>, name: &str, query: &Query) -> Result<Located, Problem> {
     let (scope, default) = (scope(admin, query), admin.default_scope());
@@ -69,18 +49,8 @@ pub(super) fn locate<S: Store>(admin: &Admin<S>, name: &str, query: &Query) -> R
             key.scope.account, key.scope.region
         )));
     }
-    let parameters = match key.scope == default {
-        true => Vec::new(),
-        false => vec![
-            format!("account={}", encode(&key.scope.account)),
-            format!("region={}", encode(&key.scope.region)),
-        ],
-    };
-    Ok(Located {
-        base: format!("/v1/queues/{}", encode(name)),
-        key,
-        scope: parameters,
-    })
+    let scope = key.scope.clone();
+    Ok(Located::new(key, "queues", name, &scope, &default))
 }
 
 pub(super) fn get<S: Store>(admin: &Admin<S>, name: &str, query: &Query) -> Result<Answer, Problem> {
@@ -178,7 +148,7 @@ pub(super) async fn remove<S: Store>(admin: &Admin<S>, name: &str, query: &Query
     Ok(document(StatusCode::OK, json!({ "outcome": "removed" }), links))
 }
 
-fn millis(age: Duration) -> u64 {
+pub(super) fn millis(age: Duration) -> u64 {
     u64::try_from(age.as_millis()).unwrap_or(u64::MAX)
 }
 
@@ -207,78 +177,6 @@ fn queue_body(queue: &QueueStats) -> Value {
     })
 }
 
-/// The scope that `?account=…&region=…` names; the default one where they are silent.
-fn scope<S: Store>(admin: &Admin<S>, query: &Query) -> Scope {
-    let default = admin.default_scope();
-    Scope {
-        account: query.get("account").map_or(default.account, str::to_owned),
-        region: query.get("region").map_or(default.region, str::to_owned),
-    }
-}
-
 pub(super) fn queue_path(queue: &QueueKey, default: &Scope) -> String {
-    path("queues", &queue.name, &queue.scope, default)
-}
-
-fn path(kind: &str, name: &str, scope: &Scope, default: &Scope) -> String {
-    let path = format!("/v1/{kind}/{}", encode(name));
-    if scope == default {
-        return path;
-    }
-    format!(
-        "{path}?account={}&region={}",
-        encode(&scope.account),
-        encode(&scope.region)
-    )
-}
-
-pub(super) async fn list_topics<S: Store>(admin: &Admin<S>, query: &Query) -> Result<Answer, Problem> {
-    let (scope, default) = (scope(admin, query), admin.default_scope());
-    let page = admin.store.list_topics(scope, None, usize::MAX).await?;
-    let topics: Vec<Value> = page
-        .elements
-        .iter()
-        .map(|topic| {
-            let links = vec![(
-                "self",
-                path("topics", &topic.topic.name, &topic.topic.scope, &default),
-            )];
-            with_links(topic_body(topic, &default), links)
-        })
-        .collect();
-    let links = vec![
-        ("self", "/v1/topics".into()),
-        ("find", "/v1/topics/{name}".into()),
-        ("index", "/v1".into()),
-    ];
-    Ok(document(StatusCode::OK, json!({ "topics": topics }), links))
-}
-
-pub(super) async fn get_topic<S: Store>(
-    admin: &Admin<S>,
-    name: &str,
-    query: &Query,
-) -> Result<Answer, Problem> {
-    let (scope, default) = (scope(admin, query), admin.default_scope());
-    let missing = || {
-        Problem::not_found(format!(
-            "no topic `{name}` in account {}, region {}",
-            scope.account, scope.region
-        ))
-    };
-    let topic = admin.store.topic(TopicKey::new(scope.clone(), name)).await;
-    let topic = topic.map_err(|_| missing())?;
-    let links = vec![
-        ("self", path("topics", name, &scope, &default)),
-        ("topics", "/v1/topics".into()),
-    ];
-    Ok(document(StatusCode::OK, topic_body(&topic, &default), links))
-}
-
-fn topic_body(topic: &TopicInfo, _default: &Scope) -> Value {
-    json!({
-        "name": topic.topic.name,
-        "arn": topic.topic.arn().to_string(),
-        "subscription_count": topic.confirmed,
-    })
+    Located::new((), "queues", &queue.name, &queue.scope, default).path("", &[])
 }

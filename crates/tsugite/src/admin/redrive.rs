@@ -13,7 +13,8 @@ use tsugite_broker::{
 use tsugite_engine::Failure;
 
 use super::answer::{Answer, Links, Problem, document};
-use super::queues::{Located, locate, queue_path};
+use super::located::Located;
+use super::queues::{locate, queue_path};
 use super::{Admin, Query, Store};
 
 /// Where the messages are to go, and how fast.

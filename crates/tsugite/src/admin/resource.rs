@@ -36,6 +36,14 @@ pub(super) enum Resource {
     },
     Topics,
     Topic(String),
+    TopicMessages(String),
+    TopicMatches(String),
+    Subscriptions(String),
+    Subscription {
+        topic: String,
+        id: String,
+    },
+    Captured,
     Circuits,
     Circuit(String),
     CircuitOverride(String),
@@ -85,6 +93,14 @@ impl Resource {
             },
             ["v1", "topics"] => Resource::Topics,
             ["v1", "topics", name] => Resource::Topic(own(name)),
+            ["v1", "topics", name, "messages"] => Resource::TopicMessages(own(name)),
+            ["v1", "topics", name, "matches"] => Resource::TopicMatches(own(name)),
+            ["v1", "topics", name, "subscriptions"] => Resource::Subscriptions(own(name)),
+            ["v1", "topics", name, "subscriptions", id] => Resource::Subscription {
+                topic: own(name),
+                id: own(id),
+            },
+            ["v1", "captured"] => Resource::Captured,
             ["v1", "circuits"] => Resource::Circuits,
             ["v1", "circuits", id] => Resource::Circuit(own(id)),
             ["v1", "circuits", id, "override"] => Resource::CircuitOverride(own(id)),
@@ -101,15 +117,18 @@ impl Resource {
         match self {
             Resource::Instance { .. } => "GET, HEAD, PUT, DELETE, OPTIONS",
             Resource::CircuitOverride(_) => "PUT, DELETE, OPTIONS",
-            Resource::Queue(_) => "GET, HEAD, DELETE, OPTIONS",
-            Resource::Messages(_) => "GET, HEAD, POST, OPTIONS",
+            Resource::Topic(_) => "GET, HEAD, PUT, DELETE, OPTIONS",
+            Resource::Queue(_) | Resource::Subscription { .. } => "GET, HEAD, DELETE, OPTIONS",
+            Resource::Messages(_) | Resource::Subscriptions(_) => "GET, HEAD, POST, OPTIONS",
             Resource::QueueRedrive(_) => "GET, HEAD, POST, DELETE, OPTIONS",
             Resource::CircuitReset(_)
             | Resource::Reset
             | Resource::ClockAdvance
             | Resource::QueuePurge(_)
             | Resource::QueueReceive(_)
-            | Resource::QueueDelete(_) => "POST, OPTIONS",
+            | Resource::QueueDelete(_)
+            | Resource::TopicMessages(_)
+            | Resource::TopicMatches(_) => "POST, OPTIONS",
             _ => "GET, HEAD, OPTIONS",
         }
     }
@@ -122,8 +141,15 @@ impl Resource {
             Resource::Services if looks => Some(&["after"]),
             Resource::Messages(_) if looks => Some(&["account", "region", "after", "limit", "id"]),
             Resource::QueueGroups(_) if looks => Some(&["account", "region", "limit"]),
-            Resource::Queues | Resource::Topics | Resource::Topic(_) if looks => Some(&["account", "region"]),
-            Resource::Queue(_)
+            Resource::Subscriptions(_) if looks => Some(&["account", "region", "after", "limit"]),
+            Resource::TopicMatches(_) => Some(&["account", "region", "limit"]),
+            Resource::Captured if looks => Some(&["limit", "recipient"]),
+            Resource::Queues | Resource::Topics if looks => Some(&["account", "region"]),
+            Resource::Topic(_)
+            | Resource::TopicMessages(_)
+            | Resource::Subscriptions(_)
+            | Resource::Subscription { .. }
+            | Resource::Queue(_)
             | Resource::Messages(_)
             | Resource::Message { .. }
             | Resource::QueuePurge(_)

@@ -1,4 +1,4 @@
-//! `tsugite circuits|services|topics`: the admin API from the command line.
+//! `tsugite circuits|services`: the admin API from the command line.
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -111,29 +111,6 @@ impl Services {
                     segment(&name.namespace),
                     segment(&name.service)
                 );
-                show(&self.target, &self.target.call("GET", &path, None)?)
-            }
-        }
-    }
-}
-
-#[derive(Debug, Args)]
-pub(super) struct Topics {
-    #[command(flatten)]
-    target: Target,
-    #[command(subcommand)]
-    action: Option<Look>,
-}
-
-impl Topics {
-    pub(super) fn run(self) -> Result<(), Failed> {
-        match self.action.unwrap_or(Look::Ls) {
-            Look::Ls => {
-                let columns = [("TOPIC", "name"), ("SUBSCRIPTIONS", "subscription_count")];
-                list(&self.target, "/v1/topics", "topics", &columns)
-            }
-            Look::Show { name } => {
-                let path = format!("/v1/topics/{}", segment(&name));
                 show(&self.target, &self.target.call("GET", &path, None)?)
             }
         }

@@ -31,6 +31,50 @@ pub(crate) struct Target {
     pub(super) json: bool,
 }
 
+/// Of which account and region a queue or a topic is.
+#[derive(Debug, Args)]
+pub(super) struct Scope {
+    /// Twelve digits [default: that of the server; all for ls]
+    #[arg(long, global = true, value_parser = account)]
+    account: Option<String>,
+    /// For example eu-west-1 [default: that of the server; all for ls]
+    #[arg(long, global = true)]
+    region: Option<String>,
+}
+
+fn account(text: &str) -> Result<String, String> {
+    let fits = text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit());
+    fits.then(|| text.to_owned())
+        .ok_or_else(|| "an account has twelve digits".into())
+}
+
+impl Scope {
+    /// A query string of these parameters and the scope, or nothing.
+    pub(super) fn parameters(&self, parameters: &[(&str, String)]) -> String {
+        let scope = [("account", &self.account), ("region", &self.region)];
+        let scope = scope
+            .into_iter()
+            .filter_map(|(key, value)| Some((key, value.clone()?)));
+        let all = parameters.iter().cloned().chain(scope);
+        let all: Vec<String> = all
+            .map(|(key, value)| format!("{key}={}", segment(&value)))
+            .collect();
+        let start = if all.is_empty() { "" } else { "?" };
+        format!("{start}{}", all.join("&"))
+    }
+}
+
+/// A text of the command line; `-` stands for standard input.
+pub(super) fn given_or_read(text: &str) -> Result<String, Failed> {
+    if text != "-" {
+        return Ok(text.to_owned());
+    }
+    let mut read = String::new();
+    let done = std::io::stdin().lock().read_to_string(&mut read);
+    done.map_err(|error| Failed::Failure(format!("standard input: {error}")))?;
+    Ok(read)
+}
+
 impl Target {
     /// Asks for `path`; the answer is a JSON document, or nothing.
     pub(super) fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value, Failed> {

@@ -1,11 +1,13 @@
 //! The command line: what can be asked, and the exit codes 0 (done), 1 (failure), 2 (bad usage or configuration).
 
 mod admin;
+mod captured;
 mod client;
 mod data;
 mod queues;
 mod redrive;
 mod table;
+mod topics;
 pub(crate) mod up;
 
 use std::io::Write;
@@ -47,8 +49,10 @@ enum Command {
     Services(admin::Services),
     /// Look into queues, send, receive, purge, remove
     Queues(Box<queues::Queues>),
-    /// Show topics
-    Topics(admin::Topics),
+    /// Look at topics, publish, subscribe, ask whom a message would reach
+    Topics(Box<topics::Topics>),
+    /// Show what would have been sent to mail addresses and phones
+    Captured(captured::CapturedMessages),
     /// Check a data directory without changing it
     Verify(data::Verify),
     /// Make a damaged data directory open again with all that can be read, and name what was lost
@@ -184,6 +188,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Services(command) => command.run(),
         Command::Queues(command) => command.run(),
         Command::Topics(command) => command.run(),
+        Command::Captured(command) => command.run(),
         Command::Verify(verify) => verify.run(),
         Command::Repair(repair) => repair.run(),
     };

@@ -1,12 +1,10 @@
 //! `tsugite queues`: look at queues and what lies in them, and act on them, through the admin API.
 
-use std::io::Read as _;
-
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
 use super::admin::{list, plain, print, show};
-use super::client::{Target, segment};
+use super::client::{Scope, Target, given_or_read, segment};
 use super::redrive::Redrive;
 use super::table::table;
 use super::{Failed, out};
@@ -26,20 +24,10 @@ const EXAMPLES: &str = "Examples:
 pub(super) struct Queues {
     #[command(flatten)]
     target: Target,
-    /// Twelve digits [default: that of the server; all for ls]
-    #[arg(long, global = true, value_parser = account)]
-    account: Option<String>,
-    /// For example eu-west-1 [default: that of the server; all for ls]
-    #[arg(long, global = true)]
-    region: Option<String>,
+    #[command(flatten)]
+    scope: Scope,
     #[command(subcommand)]
     action: Option<Action>,
-}
-
-fn account(text: &str) -> Result<String, String> {
-    let fits = text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit());
-    fits.then(|| text.to_owned())
-        .ok_or_else(|| "an account has twelve digits".into())
 }
 
 #[derive(Debug, Subcommand)]
@@ -134,7 +122,7 @@ impl Queues {
         match self.action.as_ref().unwrap_or(&Action::Ls) {
             Action::Ls => list(
                 &self.target,
-                &format!("/v1/queues{}", self.parameters(&[])),
+                &format!("/v1/queues{}", self.scope.parameters(&[])),
                 "queues",
                 &[
                     ("QUEUE", "name"),
@@ -174,22 +162,8 @@ impl Queues {
         format!(
             "/v1/queues/{}{below}{}",
             segment(queue),
-            self.parameters(parameters)
+            self.scope.parameters(parameters)
         )
-    }
-
-    /// A query string of these parameters and the scope, or nothing.
-    fn parameters(&self, parameters: &[(&str, String)]) -> String {
-        let scope = [("account", &self.account), ("region", &self.region)];
-        let scope = scope
-            .into_iter()
-            .filter_map(|(key, value)| Some((key, value.clone()?)));
-        let all = parameters.iter().cloned().chain(scope);
-        let all: Vec<String> = all
-            .map(|(key, value)| format!("{key}={}", segment(&value)))
-            .collect();
-        let start = if all.is_empty() { "" } else { "?" };
-        format!("{start}{}", all.join("&"))
     }
 
     fn show(&self, queue: &str) -> Result<(), Failed> {
@@ -213,12 +187,7 @@ impl Queues {
     }
 
     fn send(&self, send: &Send) -> Result<(), Failed> {
-        let mut body = send.body.clone();
-        if body == "-" {
-            body.clear();
-            let read = std::io::stdin().lock().read_to_string(&mut body);
-            read.map_err(|error| Failed::Failure(format!("standard input: {error}")))?;
-        }
+        let body = given_or_read(&send.body)?;
         let mut attributes = Map::new();
         for attribute in &send.attribute {
             let (name, text) = attribute.split_once('=').ok_or_else(|| {
@@ -320,7 +289,7 @@ fn messages(answer: &Value) -> String {
 }
 
 /// The first line of a body, as far as it fits.
-fn excerpt(body: &str) -> String {
+pub(super) fn excerpt(body: &str) -> String {
     const WIDTH: usize = 60;
     let line: String = body
         .chars()

@@ -1,15 +1,16 @@
 //! `/metrics` in the Prometheus text format: what a person looks for first when something is wrong.
 
-use std::fmt::{Display, Write};
+mod broker;
 
-use tsugite_broker::{QueueKey, Tally};
+use std::fmt::{Display, Write};
+use std::sync::atomic::Ordering::Relaxed;
+
 use tsugite_gateway::{Latencies, MetricsSnapshot};
 use tsugite_log::{LogMetrics, SYNC_BUCKETS_MICROS};
 use tsugite_traffic::State;
 
 use super::{Admin, Store};
 use crate::aws::{ActionMetrics, LATENCY_BOUNDS_MICROS};
-use std::sync::atomic::Ordering::Relaxed;
 
 /// Everything, family by family.
 pub(super) fn text<S: Store>(admin: &Admin<S>) -> String {
@@ -18,7 +19,8 @@ pub(super) fn text<S: Store>(admin: &Admin<S>) -> String {
     gateway(&mut page, &admin.gateway.metrics_snapshot());
     circuits(&mut page, admin);
     aws(&mut page, &admin.aws.metrics());
-    queues(&mut page, admin);
+    broker::queues(&mut page, admin);
+    broker::topics(&mut page, admin);
     if let Some(log) = admin.store.log_metrics() {
         store(&mut page, &log);
     }
@@ -313,72 +315,6 @@ fn aws(page: &mut Page, actions: &[ActionMetrics]) {
         let count = action.latency.iter().sum();
         page.histogram(name, &labels, bounds, count, seconds(action.latency_sum_micros));
     }
-}
-
-fn queues<S: Store>(page: &mut Page, admin: &Admin<S>) {
-    let stats = admin.store.queue_stats();
-    let name = "tsugite_queue_messages";
-    page.family(name, "gauge", "Stored messages by state.");
-    for queue in &stats {
-        let key = &queue.queue;
-        for (state, count) in [
-            ("visible", queue.visible),
-            ("in_flight", queue.in_flight),
-            ("delayed", queue.delayed),
-        ] {
-            let [queue, account, region] = labels(key);
-            page.sample(name, &[queue, account, region, ("state", state)], count);
-        }
-    }
-    let name = "tsugite_queue_oldest_age_seconds";
-    page.family(
-        name,
-        "gauge",
-        "Age of the oldest stored message; 0 if there is none.",
-    );
-    for queue in &stats {
-        let age = queue.oldest_age.unwrap_or_default().as_secs_f64();
-        page.sample(name, &labels(&queue.queue), age);
-    }
-    for (name, help, total) in COUNTS {
-        page.family(name, "counter", help);
-        for queue in &stats {
-            page.sample(name, &labels(&queue.queue), total(&queue.tally));
-        }
-    }
-}
-
-/// A counter of every queue, since the start: its name, what it counts, and where.
-type QueueCount = (&'static str, &'static str, fn(&Tally) -> u64);
-
-const COUNTS: [QueueCount; 5] = [
-    ("tsugite_queue_sent_total", "Messages stored.", |t| t.sent.total),
-    ("tsugite_queue_received_total", "Deliveries begun.", |t| {
-        t.received.total
-    }),
-    (
-        "tsugite_queue_deleted_total",
-        "Messages deleted by receivers.",
-        |t| t.deleted.total,
-    ),
-    (
-        "tsugite_queue_expired_total",
-        "Messages older than the retention.",
-        |t| t.expired.total,
-    ),
-    (
-        "tsugite_queue_dead_lettered_total",
-        "Messages gone to the dead-letter queue.",
-        |t| t.dead_lettered.total,
-    ),
-];
-
-fn labels(key: &QueueKey) -> [(&str, &str); 3] {
-    [
-        ("queue", &key.name),
-        ("account", &key.scope.account),
-        ("region", &key.scope.region),
-    ]
 }
 
 /// How long everything stood still for the sake of checkpoints.
