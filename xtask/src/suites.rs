@@ -64,7 +64,7 @@ pub(crate) fn models(runner: &mut Runner, operations: &str) {
     let mut models = Command::new(cargo());
     models
         .args(["test", "--locked", "--release", "--package", "tsugite-broker"])
-        .args(["--test", "model", "--test", "fifo_model"])
+        .args(["--test", "model", "--test", "fifo_model", "--test", "topic_model"])
         .env("TSUGITE_MODEL_OPERATIONS", operations);
     runner.run(&format!("models, {operations} commands each"), &mut models);
 }
