@@ -34,6 +34,8 @@ pub const LIST_TOPICS: usize = 100;
 pub const MESSAGE_ATTRIBUTES: usize = 10;
 /// Characters of a message attribute's name, and of its data type.
 pub const MESSAGE_ATTRIBUTE_NAME_CHARS: usize = 256;
+/// Most characters in the subject of a message to a topic.
+pub const SUBJECT_CHARS: usize = 100;
 /// Messages of one receive.
 pub const RECEIVE_MESSAGES: usize = 10;
 /// Names on one page of a list of queues.

@@ -164,15 +164,6 @@ impl Notification {
     }
 }
 
-/// Who makes the rules for a message's attributes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AttributeRules {
-    /// At most ten; `String`, `Number`, `Binary`.
-    Queue,
-    /// Any number; also `String.Array`.
-    Topic,
-}
-
 /// Bytes that count against the size limits: the text, and each attribute's name, type and value.
 pub fn message_size(body: &str, attributes: &[MessageAttribute]) -> usize {
     let attribute = |a: &MessageAttribute| a.name.len() + a.data_type.len() + a.value.as_bytes().len();
@@ -209,9 +200,9 @@ pub(crate) fn find_forbidden(text: &str) -> Option<(usize, char)> {
         .find(|(_, c)| matches!(c, '\u{0}'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}'))
 }
 
-/// Checks the attributes of one message: number, names, types and values.
-pub fn check_attributes(attributes: &[MessageAttribute], rules: AttributeRules) -> Result<(), Invalid> {
-    if rules == AttributeRules::Queue && attributes.len() > limits::MESSAGE_ATTRIBUTES {
+/// Checks the attributes of a message to a queue: number, names, types and values.
+pub fn check_attributes(attributes: &[MessageAttribute]) -> Result<(), Invalid> {
+    if attributes.len() > limits::MESSAGE_ATTRIBUTES {
         return Err(Invalid::new(
             "MessageAttributes",
             attributes.len(),
@@ -227,7 +218,7 @@ pub fn check_attributes(attributes: &[MessageAttribute], rules: AttributeRules) 
                 "each attribute name may appear once",
             ));
         }
-        check_attribute_value(attribute, rules)?;
+        check_attribute_value(attribute)?;
     }
     Ok(())
 }
@@ -253,7 +244,7 @@ fn check_attribute_name(name: &str) -> Result<(), Invalid> {
     Err(Invalid::new("MessageAttributeName", name, rule))
 }
 
-fn check_attribute_value(attribute: &MessageAttribute, rules: AttributeRules) -> Result<(), Invalid> {
+fn check_attribute_value(attribute: &MessageAttribute) -> Result<(), Invalid> {
     let MessageAttribute {
         name,
         data_type,
@@ -272,7 +263,6 @@ fn check_attribute_value(attribute: &MessageAttribute, rules: AttributeRules) ->
         (_, value) if value.as_bytes().is_empty() => invalid("(empty)", "the value must not be empty"),
         ("String", AttributeValue::Text(text)) => match find_forbidden(text) {
             Some(_) => invalid(text, "the value holds a character that may not be sent"),
-            None if label == "Array" && rules == AttributeRules::Topic => check_array(name, text),
             None => Ok(()),
         },
         ("Number", AttributeValue::Text(text)) if is_number(text) => Ok(()),
@@ -289,20 +279,8 @@ fn check_attribute_value(attribute: &MessageAttribute, rules: AttributeRules) ->
     }
 }
 
-fn check_array(name: &str, text: &str) -> Result<(), Invalid> {
-    let scalars = |v: &Vec<serde_json::Value>| v.iter().all(|v| !v.is_array() && !v.is_object());
-    match serde_json::from_str(text) {
-        Ok(serde_json::Value::Array(items)) if scalars(&items) => Ok(()),
-        _ => Err(Invalid::new(
-            format!("MessageAttributes.{name}"),
-            text,
-            "must be a JSON array of strings, numbers, booleans or null",
-        )),
-    }
-}
-
 /// Whether `text` is a decimal number in the range and precision that AWS allows.
-fn is_number(text: &str) -> bool {
+pub(crate) fn is_number(text: &str) -> bool {
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
     let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
         None => (unsigned, 0),
@@ -363,8 +341,7 @@ mod tests {
 
     #[test]
     fn attribute_names() {
-        let check =
-            |name: &str| check_attributes(&[text(name, "String", "x")], AttributeRules::Queue).is_ok();
+        let check = |name: &str| check_attributes(&[text(name, "String", "x")]).is_ok();
         for good in ["a", "a.b", "A-_9", "awsx", "amazon", &"x".repeat(256)] {
             assert!(check(good), "{good}");
         }
@@ -382,20 +359,12 @@ mod tests {
         ] {
             assert!(!check(bad), "{bad}");
         }
-        assert!(
-            check_attributes(
-                &[text("a", "String", "1"), text("a", "String", "2")],
-                AttributeRules::Topic
-            )
-            .is_err()
-        );
+        assert!(check_attributes(&[text("a", "String", "1"), text("a", "String", "2")]).is_err());
     }
 
     #[test]
     fn attribute_values() {
-        let check = |data_type: &str, value: &str| {
-            check_attributes(&[text("a", data_type, value)], AttributeRules::Queue).is_ok()
-        };
+        let check = |data_type: &str, value: &str| check_attributes(&[text("a", data_type, value)]).is_ok();
         for (t, v) in [
             ("String", "x"),
             ("String.url", "x"),
@@ -431,16 +400,7 @@ mod tests {
             data_type: "Binary.png".into(),
             value: AttributeValue::Binary(vec![0, 1]),
         };
-        assert!(check_attributes(&[bytes], AttributeRules::Queue).is_ok());
-    }
-
-    #[test]
-    fn arrays_are_checked_on_topics_only() {
-        let check = |value: &str| {
-            check_attributes(&[text("a", "String.Array", value)], AttributeRules::Topic).is_ok()
-        };
-        assert!(check("[\"a\",1,true,null]") && !check("[[1]]") && !check("x"));
-        assert!(check_attributes(&[text("a", "String.Array", "x")], AttributeRules::Queue).is_ok());
+        assert!(check_attributes(&[bytes]).is_ok());
     }
 
     #[test]
@@ -450,8 +410,7 @@ mod tests {
                 .map(|i| text(&format!("a{i}"), "String", "x"))
                 .collect::<Vec<_>>()
         };
-        assert!(check_attributes(&many(10), AttributeRules::Queue).is_ok());
-        assert!(check_attributes(&many(11), AttributeRules::Queue).is_err());
-        assert!(check_attributes(&many(50), AttributeRules::Topic).is_ok());
+        assert!(check_attributes(&many(10)).is_ok());
+        assert!(check_attributes(&many(11)).is_err());
     }
 }

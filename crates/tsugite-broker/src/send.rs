@@ -10,7 +10,7 @@ use crate::command::{Accepted, SendEntry, SendMessages, SendReply};
 use crate::dedup::{Fingerprint, First};
 use crate::error::{BatchTooLong, ParameterMissing, SendEntryError, SendError};
 use crate::fifo::{check_id, check_no_delay, deduplication_id, deduplication_key};
-use crate::message::{AttributeRules, BodyError, check_attributes, check_body, message_size};
+use crate::message::{BodyError, check_attributes, check_body, message_size};
 use crate::messages::{check_entries, unseen};
 use crate::payload;
 use crate::queue::Queue;
@@ -147,7 +147,7 @@ fn check_entry(queue: &Queue, entry: &SendEntry) -> Result<u32, SendEntryError> 
         BodyError::Missing(e) => SendEntryError::Missing(e),
         BodyError::Invalid(e) => SendEntryError::Body(e),
     })?;
-    check_attributes(&entry.attributes, AttributeRules::Queue)?;
+    check_attributes(&entry.attributes)?;
     let bytes = message_size(&entry.body, &entry.attributes);
     let limit = queue.settings.max_size;
     if bytes > limit as usize {

@@ -204,7 +204,11 @@ fn each_protocol_gets_its_text() {
         structured: true,
         ..entry(r#"{"sqs":"for queues"}"#)
     };
-    assert!(matches!(b.publish_with("t", bad), Err(PublishError::Invalid(_))));
+    assert!(matches!(
+        b.publish_all("t", vec![bad, entry("beside it")]),
+        Err(PublishBatchError::Invalid(_))
+    ));
+    assert!(b.receive("a", 1).is_empty());
     b.assert_replays();
 }
 
@@ -391,7 +395,7 @@ fn subscriptions_are_found_again_unless_they_differ() {
     assert!(refused("none", "a", &[]).contains("does not exist"));
     for (name, value, part) in [
         ("RawMessageDelivery", "maybe", "[maybe]"),
-        ("Nonsense", "x", "AttributeName"),
+        ("Nonsense", "x", "Unknown attribute Nonsense"),
         ("RedrivePolicy", "{}", "RedrivePolicy"),
         (
             "RedrivePolicy",
@@ -607,12 +611,12 @@ fn mails_and_texts_are_captured_and_bounded() {
     let phone = TextMessage {
         id: b.uuid(),
         scope: topic("t").scope,
-        phone: "+1 (555) 0100".into(),
+        phone: "+1-555-0100".into(),
         entry: entry("direct"),
     };
     let decision = b.broker.send_text(phone.clone(), b.now).unwrap();
     b.commit(decision);
-    for bad in ["", "x", "+"] {
+    for bad in ["", "x", "+", "+1--2"] {
         let phone = TextMessage {
             phone: bad.into(),
             ..phone.clone()
@@ -675,8 +679,16 @@ fn a_fifo_topic_orders_and_deduplicates() {
         in_group("g", "two", Some("2")),
         in_group("g", "two again", Some("2")),
         in_group("h", "three", Some("3")),
-        entry("without a group"),
+        PublishEntry {
+            subject: Some(String::new()),
+            ..in_group("h", "with a bad subject", Some("4"))
+        },
     ];
+    let groupless = vec![entry("without a group"), in_group("g", "x", None)];
+    assert!(matches!(
+        b.publish_all("t.fifo", groupless),
+        Err(PublishBatchError::Invalid(_))
+    ));
     let results = b.publish_all("t.fifo", batch).unwrap();
     let numbers: Vec<_> = results
         .iter()
@@ -769,9 +781,8 @@ fn publishes_are_checked() {
     };
     assert_eq!(check(|_| {}), Ok(()));
     assert_eq!(check(|p| p.group = Some("tenant".into())), Ok(()));
-    let invalid: [fn(&mut PublishEntry); 7] = [
+    let invalid: [fn(&mut PublishEntry); 6] = [
         |p| p.message.clear(),
-        |p| p.message = "x".repeat(262_145),
         |p| p.message = "\u{1}".into(),
         |p| p.subject = Some(String::new()),
         |p| p.subject = Some("x".repeat(101)),
@@ -781,8 +792,16 @@ fn publishes_are_checked() {
     for change in invalid {
         assert!(matches!(check(change), Err(PublishError::Invalid(_))));
     }
-    let bad = |p: &mut PublishEntry| p.attributes.push(attribute("a..b", "x"));
-    assert!(matches!(check(bad), Err(PublishError::Attribute(_))));
+    assert!(matches!(
+        check(|p| p.message = "x".repeat(262_145)),
+        Err(PublishError::TooLong(_))
+    ));
+    let mut bad = entry("x");
+    bad.attributes.push(attribute("a..b", "x"));
+    assert!(matches!(
+        b.publish_all("t", vec![entry("y"), bad]),
+        Err(PublishBatchError::Attribute(_))
+    ));
     let long = || entry(&"x".repeat(131_073));
     assert!(matches!(
         b.publish_all("t", vec![long(), long()]),
@@ -835,10 +854,10 @@ fn topics_are_found_again_unless_they_differ() {
         (&[], &[("k", "w")], "different tags"),
         (&[], &[("l", "v")], "different tags"),
         (&[], &[("l", "v"), ("l", "v")], "Duplicated keys"),
-        (&[("Nonsense", "y")], &[], "AttributeName"),
+        (&[("Nonsense", "y")], &[], "Unknown attribute Nonsense"),
         (&[("SignatureVersion", "3")], &[], "SignatureVersion"),
         (&[("ContentBasedDeduplication", "true")], &[], "FIFO"),
-        (&[("FifoTopic", "true")], &[], "must end with .fifo"),
+        (&[("FifoTopic", "true")], &[], "Topic Name"),
     ] {
         let error = create("t", attributes, tags).unwrap_err();
         assert!(error.contains(part), "{attributes:?} {tags:?}: {error}");

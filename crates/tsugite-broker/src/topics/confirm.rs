@@ -20,20 +20,9 @@ impl Broker {
         command: &ConfirmSubscription,
         now: Now,
     ) -> Result<Decision<Record, SubscriptionKey>, TopicError> {
-        let topic = self.find_topic(&command.topic)?;
-        let time = self.time(now);
-        let found = topic.subscriptions.iter().find(|(_, s)| match &s.confirmation {
-            Confirmation::Pending { token, until } | Confirmation::Leaving { token, until } => {
-                *token == command.token && time < *until
-            }
-            Confirmation::Confirmed { token, .. } => *token == command.token,
-        });
-        let Some((&id, subscription)) = found.filter(|_| !command.token.is_empty()) else {
+        let found = self.find_token(&command.topic, &command.token, self.time(now));
+        let Some((key, subscription)) = found.filter(|_| !command.token.is_empty()) else {
             return Err(ParameterInvalid::new("Token", "").into());
-        };
-        let key = SubscriptionKey {
-            topic: command.topic.clone(),
-            id,
         };
         if subscription.takes_messages() {
             return Ok(Decision::unchanged(key));
@@ -45,11 +34,40 @@ impl Broker {
             token: command.token.clone(),
         };
         let change = TopicChange::PutSubscription {
-            topic: command.topic.clone(),
-            id,
+            topic: key.topic.clone(),
+            id: key.id,
             subscription: confirmed,
         };
         Ok(self.decided(change.into(), key, now))
+    }
+
+    /// The subscription that a token is of. AWS finds it by the token: one that waits is found under any topic of its
+    /// account and region.
+    fn find_token(
+        &self,
+        topic: &TopicKey,
+        token: &str,
+        time: Timestamp,
+    ) -> Option<(SubscriptionKey, &Subscription)> {
+        let is_it = |s: &Subscription| match &s.confirmation {
+            Confirmation::Pending { token: of, until } | Confirmation::Leaving { token: of, until } => {
+                of == token && time < *until
+            }
+            Confirmation::Confirmed { token: of, .. } => of == token,
+        };
+        let named = self.topics.get(topic).and_then(|known| {
+            let (&id, found) = known.subscriptions.iter().find(|(_, s)| is_it(s))?;
+            let topic = topic.clone();
+            Some((SubscriptionKey { topic, id }, found))
+        });
+        named.or_else(|| {
+            let waiting = self.unconfirmed.iter().map(|(_, key)| key);
+            let mut waiting = waiting.filter(|key| key.topic.scope == topic.scope);
+            waiting.find_map(|key| {
+                let found = self.topics.get(&key.topic)?.subscriptions.get(&key.id)?;
+                is_it(found).then(|| (key.clone(), found))
+            })
+        })
     }
 
     /// Until when a token counts that is given out now.

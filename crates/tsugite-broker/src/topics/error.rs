@@ -6,31 +6,75 @@ use crate::error::{leaf, operation};
 use crate::keys::{SubscriptionKey, TopicKey};
 
 leaf!(
-    /// A parameter that breaks a rule, in the manner of SNS.
-    ParameterInvalid { /** The parameter, or what is wrong where AWS says no more. */ what: String, /** The value and the rule; may be empty. */ reason: String },
-    |e, f| {
-        write!(f, "Invalid parameter: {}", e.what)?;
-        if e.reason.is_empty() { Ok(()) } else { write!(f, " Reason: {}", e.reason) }
-    }
+    /// A parameter that breaks a rule, in the words of SNS.
+    ParameterInvalid { /** The whole sentence. */ text: String },
+    |e, f| f.write_str(&e.text)
 );
 
 impl ParameterInvalid {
-    /// A parameter and what is wrong with it.
-    pub fn new(what: impl Into<String>, reason: impl Into<String>) -> ParameterInvalid {
-        let (what, reason) = (what.into(), reason.into());
-        ParameterInvalid { what, reason }
+    /// A parameter and what is wrong with it; of some, AWS says no more than the name.
+    pub fn new(what: impl fmt::Display, reason: impl fmt::Display) -> ParameterInvalid {
+        let reason = reason.to_string();
+        ParameterInvalid::worded(match reason.as_str() {
+            "" => format!("Invalid parameter: {what}"),
+            reason => format!("Invalid parameter: {what} Reason: {reason}"),
+        })
+    }
+
+    /// A sentence that does not begin as the others do.
+    pub fn worded(text: impl Into<String>) -> ParameterInvalid {
+        ParameterInvalid { text: text.into() }
+    }
+}
+
+/// An attribute of a topic or a subscription that breaks a rule. How AWS says so depends on the call that states it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum AttributeInvalid {
+    /// There is none of this name.
+    Unknown(String),
+    /// Its value, as `name: rule`, or in words of its own.
+    Value(String),
+}
+
+impl AttributeInvalid {
+    pub(super) fn value(name: &str, rule: impl fmt::Display) -> AttributeInvalid {
+        AttributeInvalid::Value(format!("{name}: {rule}"))
+    }
+
+    /// What is wrong with a delivery policy; the member that is wrong is in its name already.
+    pub(super) fn of_delivery_policy(invalid: tsugite_base::Invalid) -> AttributeInvalid {
+        let tsugite_base::Invalid { what, value, rule } = invalid;
+        AttributeInvalid::Value(format!("{what}: {value}: {rule}"))
+    }
+
+    /// As the call says it that creates a topic or a subscription with attributes.
+    pub(super) fn stated(self) -> ParameterInvalid {
+        match self {
+            AttributeInvalid::Unknown(name) => {
+                ParameterInvalid::new("Attributes", format!("Unknown attribute {name}"))
+            }
+            AttributeInvalid::Value(text) => ParameterInvalid::new("Attributes", text),
+        }
+    }
+
+    /// As the call says it that sets this one attribute.
+    pub(super) fn alone(self) -> ParameterInvalid {
+        match self {
+            AttributeInvalid::Unknown(_) => ParameterInvalid::new("AttributeName", ""),
+            AttributeInvalid::Value(text) => ParameterInvalid::new(text, ""),
+        }
     }
 }
 
 leaf!(
     /// No topic of that name in that scope.
     TopicNotFound { /** The topic asked for. */ topic: TopicKey },
-    |e, f| write!(f, "Topic does not exist: {}.", e.topic.arn())
+    |_e, f| f.write_str("Topic does not exist")
 );
 leaf!(
     /// No such subscription.
     SubscriptionNotFound { /** The subscription asked for. */ subscription: SubscriptionKey },
-    |e, f| write!(f, "Subscription does not exist: {}.", e.subscription.arn())
+    |_e, f| f.write_str("Subscription does not exist")
 );
 leaf!(
     /// A topic with an archive cannot be deleted.
@@ -59,13 +103,18 @@ leaf!(
 );
 leaf!(
     /// A message attribute that breaks a rule.
-    MessageAttributeInvalid { /** The attribute, the value, the rule. */ invalid: tsugite_base::Invalid },
-    |e, f| e.invalid.fmt(f)
+    MessageAttributeInvalid { /** The whole sentence. */ text: String },
+    |e, f| f.write_str(&e.text)
+);
+leaf!(
+    /// A message that is too long with its attributes.
+    MessageTooLong { /** Its bytes. */ bytes: usize, /** Bytes allowed. */ limit: usize },
+    |_e, f| f.write_str("Invalid parameter: Message too long")
 );
 leaf!(
     /// The entries of a batch together are too long.
     PublishTooLong { /** Bytes of all entries. */ bytes: usize, /** Bytes allowed. */ limit: usize },
-    |e, f| write!(f, "The length of all the messages put together is more than the limit: {} bytes, and {} are allowed.", e.bytes, e.limit)
+    |_e, f| f.write_str("The length of all the messages put together is more than the limit.")
 );
 
 operation!(
@@ -124,12 +173,15 @@ operation!(
     PublishBatchError {
         /** No such topic. */ Topic(TopicNotFound),
         /** The entries together are too long. */ TooLong(PublishTooLong),
+        /** The structure, the group or the deduplication of an entry. */ Invalid(ParameterInvalid),
+        /** A message attribute of an entry. */ Attribute(MessageAttributeInvalid),
     }
 );
 operation!(
     /// What is wrong with one message of a publish; the others are accepted.
     PublishError {
-        /** The message, its subject, its group or its size. */ Invalid(ParameterInvalid),
+        /** The message, its subject or its group. */ Invalid(ParameterInvalid),
         /** A message attribute. */ Attribute(MessageAttributeInvalid),
+        /** Its size. */ TooLong(MessageTooLong),
     }
 );

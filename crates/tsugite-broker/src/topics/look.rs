@@ -34,7 +34,6 @@ impl Broker {
         let mut defaults = vec![("DisplayName", String::new()), ("Policy", default_policy(key))];
         if key.is_fifo() {
             defaults.push(("ContentBasedDeduplication", "false".to_owned()));
-            defaults.push(("FifoThroughputScope", "Topic".to_owned()));
         }
         list.extend(defaults.into_iter().filter(|(name, _)| !set.contains_key(*name)));
         if topic.settings.archive_days().is_some() {
@@ -94,7 +93,8 @@ impl Broker {
         if !set.contains_key("RawMessageDelivery") {
             list.push(("RawMessageDelivery", "false".to_owned()));
         }
-        if set.contains_key("FilterPolicy") && !set.contains_key("FilterPolicyScope") {
+        let filtered = set.contains_key("FilterPolicy");
+        if filtered && !set.contains_key("FilterPolicyScope") {
             list.push(("FilterPolicyScope", "MessageAttributes".to_owned()));
         }
         if let Some(replay) = &subscription.replay {
@@ -108,7 +108,11 @@ impl Broker {
             .into_iter()
             .map(|(name, value)| (name.to_owned(), value))
             .collect();
-        list.extend(set.clone());
+        // Without a policy AWS shows no scope, though it is remembered.
+        let shown = set
+            .iter()
+            .filter(|(name, _)| filtered || *name != "FilterPolicyScope");
+        list.extend(shown.map(|(name, value)| (name.clone(), value.clone())));
         Ok(list)
     }
 

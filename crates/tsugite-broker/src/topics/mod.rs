@@ -6,6 +6,7 @@
 //! restarts, retention and dead letters are those of queues (`outbox.rs`).
 
 mod apply;
+mod attributes;
 mod change;
 mod command;
 mod confirm;
@@ -119,7 +120,8 @@ impl Broker {
         }
         let mut settings = TopicSettings::new(now.wall);
         for (name, value) in &attributes {
-            settings.set(&topic, name, value)?;
+            let set = settings.set(&topic, name, value);
+            set.map_err(AttributeInvalid::stated)?;
         }
         settings.tag(tags)?;
         if let Some(text) = data_protection {
@@ -153,7 +155,8 @@ impl Broker {
         let SetTopicAttribute { topic, name, value } = command;
         let known = self.find_topic(topic)?;
         let mut settings = Box::new(known.settings.clone());
-        settings.set_later(topic, name, value.as_deref().unwrap_or_default())?;
+        let set = settings.set_later(topic, name, value.as_deref().unwrap_or_default());
+        set.map_err(AttributeInvalid::alone)?;
         if settings.max_size() > limits::TOPIC_MESSAGE_BYTES {
             known.check_large()?;
         }

@@ -5,7 +5,7 @@ use tsugite_base::{Decision, Now};
 
 use super::TopicChange;
 use super::command::AddTopicPermission;
-use super::error::{ParameterInvalid, TopicError};
+use super::error::{AttributeInvalid, ParameterInvalid, TopicError};
 use crate::broker::Broker;
 use crate::keys::TopicKey;
 use crate::record::Record;
@@ -83,7 +83,8 @@ impl Broker {
         now: Now,
     ) -> Result<Decision<Record, ()>, TopicError> {
         let mut settings = Box::new(self.find_topic(topic)?.settings.clone());
-        settings.set_later(topic, "Policy", &text)?;
+        let set = settings.set_later(topic, "Policy", &text);
+        set.map_err(AttributeInvalid::alone)?;
         let topic = topic.clone();
         Ok(self.decided(TopicChange::PutTopic { topic, settings }.into(), (), now))
     }

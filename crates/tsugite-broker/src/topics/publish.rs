@@ -7,18 +7,18 @@ use tsugite_filter::{Attribute, Message};
 
 use super::command::{Publish, PublishEntry, PublishReply, Published};
 use super::error::{
-    MessageAttributeInvalid, ParameterInvalid, PublishBatchError, PublishError, PublishTooLong,
+    MessageAttributeInvalid, MessageTooLong, ParameterInvalid, PublishBatchError, PublishError,
+    PublishTooLong,
 };
 use super::subscription::{Protocol, Subscription};
 use super::text::Texts;
-use super::{Topic, TopicChange};
+use super::{Topic, TopicChange, attributes};
 use crate::broker::Broker;
 use crate::dedup::{Fingerprint, First};
 use crate::fifo::{FIRST_SEQUENCE, check_id, content_id, deduplication_key};
 use crate::keys::{QueueId, QueueKey};
 use crate::message::{
-    AttributeRules, AttributeValue, Captured, MessageAttribute, check_attributes, find_forbidden,
-    message_size,
+    AttributeValue, Captured, MessageAttribute, check_attributes, find_forbidden, message_size,
 };
 use crate::payload::{self, Delivery, Notice};
 use crate::queue::Queue;
@@ -41,6 +41,8 @@ impl Broker {
         if command.entries.len() > 1 && bytes > limit {
             return Err(PublishTooLong { bytes, limit }.into());
         }
+        let texts = command.entries.iter().map(|entry| check_whole(topic, entry));
+        let texts = texts.collect::<Result<Vec<Texts>, PublishBatchError>>()?;
         let mut round = Round {
             broker: self,
             topic,
@@ -52,7 +54,10 @@ impl Broker {
             changes: Vec::with_capacity(command.entries.len()),
             captured: Vec::new(),
         };
-        let results = command.entries.iter().map(|entry| round.publish(entry)).collect();
+        let entries = command.entries.iter().zip(&texts);
+        let results = entries
+            .map(|(entry, texts)| round.publish(entry, texts))
+            .collect();
         let reply = PublishReply { results };
         let mut changes = round.changes;
         changes.extend(self.capture(&round.captured, now));
@@ -66,7 +71,8 @@ impl Broker {
         subscription: &Subscription,
         entry: &PublishEntry,
     ) -> Result<Vec<String>, PublishError> {
-        let texts = check_entry(topic, entry)?;
+        let texts = check_whole::<PublishError>(topic, entry)?;
+        check_entry(topic, entry)?;
         let mut reasons = Vec::new();
         if subscription.is_pending() {
             reasons.push("its endpoint did not confirm the subscription yet".to_owned());
@@ -101,7 +107,7 @@ impl Broker {
         }
         if subscription.settings.raw {
             let text = texts.of_protocol(Protocol::Sqs);
-            if check_attributes(&entry.attributes, AttributeRules::Queue).is_err() {
+            if check_attributes(&entry.attributes).is_err() {
                 return Err("with raw delivery, a queue takes at most ten message attributes");
             }
             if message_size(text, &entry.attributes) > queue.settings.max_size as usize {
@@ -128,10 +134,13 @@ struct Round<'a> {
 }
 
 impl Round<'_> {
-    fn publish(&mut self, entry: &PublishEntry) -> Result<Published, PublishError> {
-        let texts = check_entry(self.topic, entry)?;
+    fn publish(&mut self, entry: &PublishEntry, texts: &Texts) -> Result<Published, PublishError> {
+        check_entry(self.topic, entry)?;
         let fifo = self.command.topic.is_fifo();
-        let deduplication = self.deduplication(entry, &texts)?;
+        let deduplication = fifo.then(|| {
+            let given = entry.deduplication.clone();
+            given.unwrap_or_else(|| content_id(texts.default()))
+        });
         let key = deduplication.as_deref().map(|id| self.key(entry, id));
         if let Some(first) = key.and_then(|key| self.first(key)) {
             return Ok(Published {
@@ -143,16 +152,9 @@ impl Round<'_> {
         }
         let number = self.next_number;
         let mut out = Deliveries::default();
-        for id in self.matching(entry, &texts) {
+        for id in self.matching(entry, texts) {
             if let Some(subscription) = self.topic.subscriptions.get(&id) {
-                self.deliver(
-                    id,
-                    subscription,
-                    entry,
-                    &texts,
-                    deduplication.as_deref(),
-                    &mut out,
-                );
+                self.deliver(id, subscription, entry, texts, deduplication.as_deref(), &mut out);
             }
         }
         let published = Published {
@@ -208,24 +210,6 @@ impl Round<'_> {
         Ok(published)
     }
 
-    /// The deduplication id of a message to a FIFO topic.
-    fn deduplication(&self, entry: &PublishEntry, texts: &Texts) -> Result<Option<String>, PublishError> {
-        if !self.command.topic.is_fifo() {
-            return Ok(None);
-        }
-        let given = entry.deduplication.clone();
-        let computed = || content_id(texts.default());
-        let id = given.or_else(|| self.topic.settings.content_based().then(computed));
-        id.map(Some).ok_or_else(|| {
-            ParameterInvalid::new(
-                "The topic should either have ContentBasedDeduplication enabled or MessageDeduplicationId provided \
-                 explicitly",
-                "",
-            )
-            .into()
-        })
-    }
-
     fn key(&self, entry: &PublishEntry, id: &str) -> Fingerprint {
         match &entry.group {
             Some(group) if self.topic.settings.by_group() => Fingerprint::of_group(group, id),
@@ -241,7 +225,7 @@ impl Round<'_> {
     /// The subscriptions that a message matches, by id.
     fn matching(&self, entry: &PublishEntry, texts: &Texts) -> Vec<Uuid> {
         let mut found: Vec<Uuid> = self.topic.unfiltered.iter().copied().collect();
-        if self.topic.filtered.len() > 0 {
+        if !self.topic.filtered.is_empty() {
             let mut matched = Vec::new();
             for (number, text) in texts.all().iter().enumerate() {
                 matched.clear();
@@ -393,42 +377,58 @@ pub(super) fn filter_attributes(attributes: &[MessageAttribute]) -> impl Iterato
     })
 }
 
-/// Checks a message; returns its texts.
-fn check_entry(topic: &Topic, entry: &PublishEntry) -> Result<Texts, PublishError> {
+/// What of an entry fails a whole batch; AWS answers the rest entry by entry.
+fn check_whole<E>(topic: &Topic, entry: &PublishEntry) -> Result<Texts, E>
+where
+    E: From<ParameterInvalid> + From<MessageAttributeInvalid>,
+{
+    attributes::check(&entry.attributes)?;
+    if topic.settings.is_fifo() {
+        let missing = |what: &str| Err(ParameterInvalid::new(what, "").into());
+        if entry.group.is_none() {
+            return missing("The MessageGroupId parameter is required for FIFO topics");
+        }
+        if entry.deduplication.is_none() && !topic.settings.content_based() {
+            return missing(
+                "The topic should either have ContentBasedDeduplication enabled or MessageDeduplicationId provided \
+                 explicitly",
+            );
+        }
+    }
+    Ok(Texts::of(entry)?)
+}
+
+/// Checks the rest of a message.
+fn check_entry(topic: &Topic, entry: &PublishEntry) -> Result<(), PublishError> {
     let invalid = |what: &str, reason: &str| ParameterInvalid::new(what, reason);
-    let texts = Texts::of(entry)?;
+    if let Some(subject) = &entry.subject {
+        let chars = subject.chars().count();
+        if !(1..=limits::SUBJECT_CHARS).contains(&chars) || subject.chars().any(char::is_control) {
+            return Err(invalid("Subject", "").into());
+        }
+    }
     if entry.message.is_empty() {
         return Err(invalid("Empty message", "").into());
     }
     if find_forbidden(&entry.message).is_some() {
         return Err(invalid("Message", "it holds a character that may not be sent").into());
     }
-    if let Some(subject) = &entry.subject {
-        let chars = subject.chars().count();
-        if !(1..=100).contains(&chars) || subject.chars().any(char::is_control) {
-            return Err(invalid("Subject", "").into());
-        }
+    let bytes = message_size(&entry.message, &entry.attributes);
+    let limit = topic.settings.max_size();
+    if bytes > limit {
+        return Err(MessageTooLong { bytes, limit }.into());
     }
-    check_attributes(&entry.attributes, AttributeRules::Topic)
-        .map_err(|invalid| MessageAttributeInvalid { invalid })?;
-    if message_size(&entry.message, &entry.attributes) > topic.settings.max_size() {
-        return Err(invalid("Message too long", "").into());
-    }
-    check_fifo(topic.settings.is_fifo(), entry)?;
-    Ok(texts)
+    check_ids(topic.settings.is_fifo(), entry)?;
+    Ok(())
 }
 
-fn check_fifo(fifo: bool, entry: &PublishEntry) -> Result<(), ParameterInvalid> {
+fn check_ids(fifo: bool, entry: &PublishEntry) -> Result<(), ParameterInvalid> {
     let bad = |what: &str, reason: &str| Err(ParameterInvalid::new(what, reason));
-    match (&entry.group, &entry.deduplication) {
-        (None, _) if fifo => return bad("The MessageGroupId parameter is required for FIFO topics", ""),
-        (_, Some(_)) if !fifo => {
-            return bad(
-                "MessageDeduplicationId",
-                "The request includes MessageDeduplicationId parameter that is not valid for this topic type",
-            );
-        }
-        _ => {}
+    if entry.deduplication.is_some() && !fifo {
+        return bad(
+            "MessageDeduplicationId",
+            "The request includes MessageDeduplicationId parameter that is not valid for this topic type",
+        );
     }
     for (name, id) in [
         ("MessageGroupId", &entry.group),

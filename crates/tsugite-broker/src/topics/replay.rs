@@ -12,7 +12,7 @@ use tsugite_base::codec::{Get, Malformed, Put};
 use tsugite_base::{Decision, Now, Place, Timestamp};
 use tsugite_filter::Message;
 
-use super::error::ParameterInvalid;
+use super::error::{AttributeInvalid, ParameterInvalid};
 use super::publish::filter_attributes;
 use super::settings::object;
 use super::subscription::{Protocol, Subscription};
@@ -151,7 +151,7 @@ impl Broker {
                 "the topic has no ArchivePolicy, so there is nothing to replay",
             ));
         }
-        let policy = object(NAME, text)?;
+        let policy = object(NAME, text).map_err(AttributeInvalid::alone)?;
         let known = ["PointType", "StartingPoint", "EndingPoint"];
         if let Some(unknown) = policy.keys().find(|key| !known.contains(&key.as_str())) {
             return Err(bad(&format!("unknown member {unknown}")));

@@ -6,7 +6,7 @@ use serde_json::Value;
 use tsugite_base::codec::{Get, Malformed, Put};
 use tsugite_base::{Timestamp, limits};
 
-use super::error::{ParameterInvalid, TooManyTags};
+use super::error::{AttributeInvalid, ParameterInvalid, TooManyTags};
 use crate::delivery_policy::TopicDeliveryPolicy;
 use crate::keys::TopicKey;
 
@@ -92,7 +92,7 @@ impl TopicSettings {
     }
 
     /// Takes over an attribute that creation states.
-    pub(super) fn set(&mut self, topic: &TopicKey, name: &str, value: &str) -> Result<(), ParameterInvalid> {
+    pub(super) fn set(&mut self, topic: &TopicKey, name: &str, value: &str) -> Result<(), AttributeInvalid> {
         if name == "FifoTopic" {
             if boolean(name, value)? {
                 self.attributes.insert(name.to_owned(), "true".to_owned());
@@ -108,12 +108,9 @@ impl TopicSettings {
         topic: &TopicKey,
         name: &str,
         value: &str,
-    ) -> Result<(), ParameterInvalid> {
+    ) -> Result<(), AttributeInvalid> {
         if OF_FIFO.contains(&name) && !topic.is_fifo() {
-            return Err(ParameterInvalid::new(
-                name,
-                "the attribute is for FIFO topics only",
-            ));
+            return Err(AttributeInvalid::value(name, "is for FIFO topics only"));
         }
         let kept = self.checked(name, value)?;
         match kept {
@@ -124,14 +121,19 @@ impl TopicSettings {
     }
 
     /// The value to keep, if any.
-    fn checked(&self, name: &str, value: &str) -> Result<Option<String>, ParameterInvalid> {
-        let bad = |reason: &str| Err(ParameterInvalid::new(name, format!("{value}: {reason}")));
+    fn checked(&self, name: &str, value: &str) -> Result<Option<String>, AttributeInvalid> {
+        let bad = |rule: &str| {
+            Err(AttributeInvalid::value(
+                name,
+                format!("Invalid value [{value}]. It {rule}."),
+            ))
+        };
         let as_given = (!value.is_empty()).then(|| value.to_owned());
         match name {
             "DisplayName" if value.chars().count() > 100 => bad("must be at most 100 characters long"),
             "DisplayName" => Ok(Some(value.to_owned())),
             "Policy" => match as_given {
-                Some(text) if text.len() > limits::TOPIC_POLICY_BYTES => bad("the policy is too long"),
+                Some(text) if text.len() > limits::TOPIC_POLICY_BYTES => bad("is too long"),
                 Some(text) => {
                     object("Policy", &text)?;
                     Ok(Some(text))
@@ -141,7 +143,7 @@ impl TopicSettings {
             "DeliveryPolicy" => {
                 if let Some(text) = &as_given {
                     let policy = TopicDeliveryPolicy::parse(text);
-                    policy.map_err(|e| ParameterInvalid::new(e.what, format!("{} {}", e.value, e.rule)))?;
+                    policy.map_err(AttributeInvalid::of_delivery_policy)?;
                 }
                 Ok(as_given)
             }
@@ -158,9 +160,7 @@ impl TopicSettings {
             "ContentBasedDeduplication" => boolean(name, value).map(|on| Some(on.to_string())),
             "FifoThroughputScope" => match value {
                 "MessageGroup" => Ok(as_given),
-                "Topic" if self.by_group() => {
-                    bad("a topic whose throughput scope is MessageGroup cannot go back to Topic")
-                }
+                "Topic" if self.by_group() => bad("cannot become Topic again once it is MessageGroup"),
                 "Topic" => Ok(as_given),
                 _ => bad("must be Topic or MessageGroup"),
             },
@@ -182,7 +182,7 @@ impl TopicSettings {
                 }
                 Ok(as_given)
             }
-            _ => Err(ParameterInvalid::new("AttributeName", "")),
+            _ => Err(AttributeInvalid::Unknown(name.to_owned())),
         }
     }
 
@@ -195,7 +195,7 @@ impl TopicSettings {
     ) -> Result<(), ParameterInvalid> {
         for (name, value) in attributes {
             let mut other = self.clone();
-            other.set(topic, name, value)?;
+            other.set(topic, name, value).map_err(AttributeInvalid::stated)?;
             if !self.means(&other, name) {
                 return Err(ParameterInvalid::new(
                     "Attributes",
@@ -246,7 +246,7 @@ impl TopicSettings {
             self.data_protection = None;
             return Ok(());
         }
-        object(NAME, text)?;
+        object(NAME, text).map_err(AttributeInvalid::alone)?;
         self.data_protection = Some(text.to_owned());
         Ok(())
     }
@@ -306,12 +306,7 @@ pub(super) fn check_type(topic: &TopicKey, attributes: &[(String, String)]) -> R
     let says = |(name, value): &(String, String)| name == "FifoTopic" && value.eq_ignore_ascii_case("true");
     match (topic.is_fifo(), attributes.iter().any(says)) {
         (true, true) | (false, false) => Ok(()),
-        (true, false) => Err(ParameterInvalid::new("Topic Name", "")),
-        (false, true) => Err(ParameterInvalid::new(
-            "Fifo Topic names must end with .fifo and must be made up of only uppercase and lowercase ASCII letters, \
-             numbers, underscores, and hyphens, and must be between 1 and 256 characters long.",
-            "",
-        )),
+        _ => Err(ParameterInvalid::new("Topic Name", "")),
     }
 }
 
@@ -334,23 +329,25 @@ pub(super) fn unique(tags: Vec<(String, String)>) -> Result<Vec<(String, String)
     Ok(tags)
 }
 
-pub(super) fn boolean(name: &str, value: &str) -> Result<bool, ParameterInvalid> {
+pub(super) fn boolean(name: &str, value: &str) -> Result<bool, AttributeInvalid> {
     match value.to_ascii_lowercase().as_str() {
         "true" => Ok(true),
         "false" => Ok(false),
-        _ => Err(ParameterInvalid::new(
-            "Attributes",
-            format!("{name}: Invalid value [{value}]. Must be true or false."),
+        _ => Err(AttributeInvalid::value(
+            name,
+            format!("Invalid value [{value}]. Must be true or false."),
         )),
     }
 }
 
-pub(super) fn object(name: &str, text: &str) -> Result<serde_json::Map<String, Value>, ParameterInvalid> {
-    match serde_json::from_str(text) {
-        Ok(Value::Object(map)) => Ok(map),
-        _ => Err(ParameterInvalid::new(
-            name,
-            "failed to parse JSON: must be a JSON object",
-        )),
-    }
+pub(super) fn object(name: &str, text: &str) -> Result<serde_json::Map<String, Value>, AttributeInvalid> {
+    let why = match serde_json::from_str(text) {
+        Ok(Value::Object(map)) => return Ok(map),
+        Ok(_) => "must be a JSON object".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    Err(AttributeInvalid::value(
+        name,
+        format!("failed to parse JSON. {why}"),
+    ))
 }

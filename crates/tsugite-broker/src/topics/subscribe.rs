@@ -1,7 +1,5 @@
 //! Subscribing, changing a subscription, and ending it.
 
-use std::collections::BTreeMap;
-
 use tsugite_base::{Decision, Now, Uuid, limits};
 
 use super::command::{SetSubscriptionAttribute, Subscribe, Subscribed, Unsubscribe};
@@ -103,7 +101,13 @@ impl Broker {
         let value = command.value.as_deref().unwrap_or_default();
         let key = &command.subscription;
         let before = &subscription.settings;
-        let settings = before.with(&key.topic, subscription.protocol, &command.name, value)?;
+        let settings = before.with(
+            &key.topic,
+            (subscription.protocol, &subscription.endpoint),
+            &command.name,
+            value,
+        );
+        let settings = settings.map_err(AttributeInvalid::alone)?;
         if settings.filter.is_some() && before.filter.is_none() {
             self.check_filters(topic)?;
         }
@@ -237,9 +241,10 @@ fn stated_settings(
     // The scope says what the policy means, wherever it stands.
     let mut ordered: Vec<&(String, String)> = command.attributes.iter().collect();
     ordered.sort_by_key(|(name, _)| name != "FilterPolicyScope");
-    let mut settings = SubscriptionSettings::of(BTreeMap::new())?;
+    let mut settings = SubscriptionSettings::default();
     for (name, value) in ordered {
-        settings = settings.with(&command.topic, protocol, name, value)?;
+        let with = settings.with(&command.topic, (protocol, &command.endpoint), name, value);
+        settings = with.map_err(AttributeInvalid::stated)?;
     }
     Ok(settings)
 }
@@ -247,7 +252,7 @@ fn stated_settings(
 fn check_endpoint(topic: &TopicKey, protocol: Protocol, endpoint: &str) -> Result<(), ParameterInvalid> {
     let bad = |what: &str, reason: &str| Err(ParameterInvalid::new(what, reason));
     if endpoint.is_empty() {
-        return bad("Endpoint", "it must not be empty");
+        return bad("Endpoint", "");
     }
     match protocol {
         Protocol::Sqs => match QueueKey::from_arn("Endpoint", endpoint) {
@@ -277,13 +282,48 @@ fn check_endpoint(topic: &TopicKey, protocol: Protocol, endpoint: &str) -> Resul
             _ => bad("Email address", ""),
         },
         Protocol::Sms if is_phone(endpoint) => Ok(()),
-        Protocol::Sms => bad(&format!("Invalid SMS endpoint: {endpoint}"), ""),
+        Protocol::Sms => Err(ParameterInvalid::worded(format!(
+            "Invalid SMS endpoint: {endpoint}"
+        ))),
     }
 }
 
-/// Whether a text is a phone number: E.164, with marks between the digits allowed.
+/// Whether a text is a phone number: E.164 with or without its `+`, with single marks between digits.
 pub(super) fn is_phone(text: &str) -> bool {
-    let digits = text.bytes().filter(u8::is_ascii_digit).count();
-    let marks = |(i, b): (usize, u8)| b.is_ascii_digit() || b" -./()".contains(&b) || (i == 0 && b == b'+');
-    (1..=20).contains(&digits) && text.bytes().enumerate().all(marks)
+    let number = text.strip_prefix('+').unwrap_or(text);
+    let is_mark = |b: u8| b"./-".contains(&b);
+    let apart = number
+        .as_bytes()
+        .windows(2)
+        .all(|pair| !pair.iter().all(|&b| is_mark(b)));
+    let digits = number.bytes().filter(u8::is_ascii_digit).count();
+    let ends = number.bytes().next_back().is_some_and(|b| b.is_ascii_digit());
+    let starts = matches!(number.bytes().next(), Some(b'1'..=b'9'));
+    let all = number.bytes().all(|b| b.is_ascii_digit() || is_mark(b));
+    all && apart && starts && ends && (2..=15).contains(&digits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn phones() {
+        for good in ["+1234567890", "+12/34-567.890", "15551234567", "+123123123"] {
+            assert!(is_phone(good), "{good}");
+        }
+        for bad in [
+            "",
+            "+",
+            "+1a234",
+            "+15--551234567",
+            "NAA+15551234567",
+            "+15551234567.",
+            "/+15551234567",
+            "+0123",
+            "+1234567890123456",
+        ] {
+            assert!(!is_phone(bad), "{bad}");
+        }
+    }
 }

@@ -9,7 +9,7 @@ use tsugite_base::Timestamp;
 use tsugite_base::codec::{Get, Malformed, Put};
 use tsugite_filter::{Policy, Scope as FilterScope};
 
-use super::error::ParameterInvalid;
+use super::error::{AttributeInvalid, ParameterInvalid};
 use super::replay::Replay;
 use super::settings::{boolean, get_map, object, put_map};
 use crate::delivery_policy::SubscriptionDeliveryPolicy;
@@ -90,7 +90,7 @@ impl FromStr for Protocol {
         known.ok_or_else(|| match name {
             "application" | "lambda" | "firehose" => ParameterInvalid::new(
                 "Protocol",
-                format!("{name}: Tsugite delivers to sqs, http and https; see docs/sns.md"),
+                format!("{name}: Tsugite does not deliver to it; see docs/sns.md"),
             ),
             _ => ParameterInvalid::new(
                 format!("Amazon SNS does not support this protocol string: {name}"),
@@ -302,7 +302,7 @@ fn queue_of(protocol: Protocol, endpoint: &str) -> Option<QueueKey> {
 
 impl SubscriptionSettings {
     /// The settings that these attributes mean.
-    pub(super) fn of(attributes: BTreeMap<String, String>) -> Result<SubscriptionSettings, ParameterInvalid> {
+    pub(super) fn of(attributes: BTreeMap<String, String>) -> Result<SubscriptionSettings, AttributeInvalid> {
         let get = |name: &str| attributes.get(name).map(String::as_str);
         let raw = get("RawMessageDelivery") == Some("true");
         let scope = match get(SCOPE) {
@@ -319,16 +319,16 @@ impl SubscriptionSettings {
         })
     }
 
-    /// With one attribute changed; an empty value takes it away.
+    /// With one attribute of a subscription of `topic` changed; an empty value takes it away.
     pub(super) fn with(
         &self,
         topic: &TopicKey,
-        protocol: Protocol,
+        to: (Protocol, &str),
         name: &str,
         value: &str,
-    ) -> Result<SubscriptionSettings, ParameterInvalid> {
+    ) -> Result<SubscriptionSettings, AttributeInvalid> {
         let mut attributes = self.attributes.clone();
-        match checked(topic, protocol, name, value)? {
+        match checked(topic, to, name, value)? {
             Some(value) => attributes.insert(name.to_owned(), value),
             None => attributes.remove(name),
         };
@@ -361,90 +361,90 @@ impl SubscriptionSettings {
 /// The value to keep of an attribute, if any.
 fn checked(
     topic: &TopicKey,
-    protocol: Protocol,
+    (protocol, endpoint): (Protocol, &str),
     name: &str,
     value: &str,
-) -> Result<Option<String>, ParameterInvalid> {
-    let as_given = (!value.is_empty()).then(|| value.to_owned());
-    let Some(text) = &as_given else {
-        return match name {
-            "RawMessageDelivery" | SCOPE => Err(ParameterInvalid::new(
-                "Attributes",
-                format!("{name}: Invalid value []. It must not be empty."),
-            )),
-            FILTER | "RedrivePolicy" | "DeliveryPolicy" | "ReplayPolicy" | "SubscriptionRoleArn" => Ok(None),
-            _ => Err(ParameterInvalid::new("AttributeName", "")),
-        };
+) -> Result<Option<String>, AttributeInvalid> {
+    let unsupported = |what: &str| {
+        Err(AttributeInvalid::Value(format!(
+            "Delivery protocol [{protocol}] does not support {what}."
+        )))
     };
+    let unknown = || Err(AttributeInvalid::Unknown(name.to_owned()));
+    let as_given = (!value.is_empty()).then(|| value.to_owned());
     match name {
         "RawMessageDelivery" => {
-            let raw = boolean(name, text)?;
+            let raw = boolean(name, value)?;
             if raw && protocol.is_captured() {
-                return Err(ParameterInvalid::new(
-                    "Attributes",
-                    format!("Delivery protocol [{protocol}] does not support raw message delivery."),
-                ));
+                return unsupported("raw message delivery");
             }
             Ok(Some(raw.to_string()))
         }
         SCOPE if matches!(value, "MessageAttributes" | "MessageBody") => Ok(as_given),
-        SCOPE => Err(ParameterInvalid::new(
+        SCOPE => Err(AttributeInvalid::value(
             SCOPE,
             format!("Invalid value [{value}]. Please use either MessageBody or MessageAttributes"),
         )),
+        FILTER | "RedrivePolicy" | "DeliveryPolicy" | "ReplayPolicy" | "SubscriptionRoleArn"
+            if value.is_empty() =>
+        {
+            Ok(None)
+        }
         // What it means depends on the scope, so it is parsed with that.
-        FILTER if object(FILTER, text).is_ok_and(|policy| policy.is_empty()) => Ok(None),
+        FILTER if object(FILTER, value).is_ok_and(|policy| policy.is_empty()) => Ok(None),
         FILTER => Ok(as_given),
         "RedrivePolicy" => {
-            let target = parse_redrive(text)?;
-            if target.scope != topic.scope {
-                return Err(ParameterInvalid::new(
-                    "RedrivePolicy",
-                    "the dead-letter queue must be of the same account and region as the topic",
-                ));
-            }
-            if target.is_fifo() != topic.is_fifo() {
-                return Err(ParameterInvalid::new(
-                    "RedrivePolicy",
-                    if topic.is_fifo() {
-                        "the dead-letter queue of a FIFO topic's subscription must be a FIFO queue"
-                    } else {
-                        "a FIFO queue cannot be the dead-letter queue of a standard topic's subscription"
-                    },
-                ));
-            }
+            check_redrive(topic, (protocol, endpoint), &parse_redrive(value)?)?;
             Ok(as_given)
         }
-        "DeliveryPolicy" if !protocol.posts() => Err(ParameterInvalid::new(
-            "Attributes",
-            format!("DeliveryPolicy: delivery protocol [{protocol}] does not support a delivery policy."),
-        )),
+        "DeliveryPolicy" if !protocol.posts() => unsupported("a delivery policy"),
         "DeliveryPolicy" => {
-            let policy = SubscriptionDeliveryPolicy::parse(text);
-            policy.map_err(|e| ParameterInvalid::new(e.what, format!("{} {}", e.value, e.rule)))?;
+            let policy = SubscriptionDeliveryPolicy::parse(value);
+            policy.map_err(AttributeInvalid::of_delivery_policy)?;
             Ok(as_given)
         }
         // What it means depends on the archive, so it is understood there.
         "ReplayPolicy" => Ok(as_given),
         "SubscriptionRoleArn" => Ok(as_given),
-        _ => Err(ParameterInvalid::new("AttributeName", "")),
+        _ => unknown(),
     }
 }
 
-fn parse_filter(text: &str, scope: FilterScope) -> Result<Policy, ParameterInvalid> {
-    Policy::parse(text, scope, false).map_err(|e| ParameterInvalid::new(FILTER, e.message))
+fn parse_filter(text: &str, scope: FilterScope) -> Result<Policy, AttributeInvalid> {
+    Policy::parse(text, scope, false).map_err(|e| AttributeInvalid::Value(e.message))
 }
 
-fn parse_redrive(text: &str) -> Result<QueueKey, ParameterInvalid> {
-    const NAME: &str = "RedrivePolicy";
-    let policy = object(NAME, text)?;
+const REDRIVE: &str = "RedrivePolicy";
+
+fn parse_redrive(text: &str) -> Result<QueueKey, AttributeInvalid> {
+    let policy = object(REDRIVE, text)?;
     let target = policy.get("deadLetterTargetArn").and_then(Value::as_str);
     let (Some(target), 1) = (target, policy.len()) else {
-        return Err(ParameterInvalid::new(
-            NAME,
+        return Err(AttributeInvalid::value(
+            REDRIVE,
             "must have the one member deadLetterTargetArn, the ARN of a queue",
         ));
     };
     QueueKey::from_arn("deadLetterTargetArn", target)
-        .map_err(|_| ParameterInvalid::new(NAME, format!("deadLetterTargetArn is an invalid arn: {target}")))
+        .map_err(|_| AttributeInvalid::value(REDRIVE, "deadLetterTargetArn is an invalid arn"))
+}
+
+/// A dead-letter queue is of the account and region of the topic, and FIFO exactly if the queue is that the
+/// subscription delivers to.
+fn check_redrive(
+    topic: &TopicKey,
+    (protocol, endpoint): (Protocol, &str),
+    letters: &QueueKey,
+) -> Result<(), AttributeInvalid> {
+    let rule = if letters.scope != topic.scope {
+        "the dead-letter queue must be of the same account and region as the topic"
+    } else {
+        let fifo = queue_of(protocol, endpoint).is_some_and(|queue| queue.is_fifo());
+        match (fifo, letters.is_fifo()) {
+            (true, false) => "must use a FIFO queue as DLQ for a FIFO Subscription to a FIFO Topic.",
+            (false, true) => "must use a standard queue as DLQ for a subscription that is not FIFO.",
+            _ => return Ok(()),
+        }
+    };
+    Err(AttributeInvalid::value(REDRIVE, rule))
 }

@@ -25,7 +25,7 @@ impl Texts {
                 of: Vec::new(),
             });
         }
-        let bad = |reason: &str| ParameterInvalid::new("Message Structure", reason);
+        let bad = |why: &str| ParameterInvalid::new(format!("Message Structure - {why}"), "");
         let Ok(Value::Object(members)) = serde_json::from_str(message) else {
             return Err(bad("JSON message body failed to parse"));
         };
