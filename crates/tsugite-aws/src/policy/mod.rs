@@ -1,6 +1,6 @@
-//! Policies of resources, as queues have them: who may do what to them, and on what condition.
+//! Policies of resources, as queues and topics have them: who may do what to them, and on what condition.
 //!
-//! The language is that of "IAM JSON policy elements" in AWS's user guide, as far as a queue can use it. Evaluation is
+//! The language is that of "IAM JSON policy elements" in AWS's user guide, as far as a queue or a topic can use it. Evaluation is
 //! AWS's: an explicit `Deny` wins, then an `Allow`; a policy that says neither is [`Verdict::Silent`], and what silence
 //! means is for the caller to say. Policy variables and binary conditions are refused when a policy is set.
 

@@ -7,24 +7,53 @@ use super::{Listed, Malformed, Named, Policy, Statement};
 use crate::context::is_account;
 use crate::error::shorten;
 
+/// What the policies of one kind of resource may hold.
+struct Rules {
+    /// Before the names of actions, in lower case.
+    prefix: &'static str,
+    bytes: usize,
+    statements: usize,
+    principals: usize,
+    conditions: usize,
+    actions: usize,
+}
+
 /// SQS's limits.
-const BYTES: usize = 8192;
-const STATEMENTS: usize = 20;
-const PRINCIPALS: usize = 50;
-const CONDITIONS: usize = 10;
-const ACTIONS: usize = 7;
+const QUEUES: Rules = Rules {
+    prefix: "sqs",
+    bytes: 8192,
+    statements: 20,
+    principals: 50,
+    conditions: 10,
+    actions: 7,
+};
+/// Of SNS only the size is documented; it bounds the rest.
+const TOPICS: Rules = Rules {
+    prefix: "sns",
+    bytes: 30_720,
+    statements: usize::MAX,
+    principals: usize::MAX,
+    conditions: usize::MAX,
+    actions: usize::MAX,
+};
 
 impl Policy {
     /// Reads and checks the policy of a queue.
     pub fn parse(text: &str) -> Result<Policy, Malformed> {
-        read(text).map_err(Malformed)
+        read(text, &QUEUES).map_err(Malformed)
+    }
+
+    /// Reads and checks the policy of a topic.
+    pub fn parse_of_topic(text: &str) -> Result<Policy, Malformed> {
+        read(text, &TOPICS).map_err(Malformed)
     }
 }
 
-fn read(text: &str) -> Result<Policy, String> {
-    if text.len() > BYTES {
+fn read(text: &str, rules: &Rules) -> Result<Policy, String> {
+    let bytes = rules.bytes;
+    if text.len() > bytes {
         return Err(format!(
-            "the policy has {} bytes; {BYTES} are allowed",
+            "the policy has {} bytes; {bytes} are allowed",
             text.len()
         ));
     }
@@ -52,22 +81,23 @@ fn read(text: &str) -> Result<Policy, String> {
         Some(one @ Value::Object(_)) => vec![one],
         _ => return Err("the policy must have a Statement".into()),
     };
-    if statements.len() > STATEMENTS {
+    if statements.len() > rules.statements {
         return Err(format!(
-            "the policy has {} statements; {STATEMENTS} are allowed",
-            statements.len()
+            "the policy has {} statements; {} are allowed",
+            statements.len(),
+            rules.statements
         ));
     }
     let statements: Vec<Statement> = statements
         .into_iter()
         .enumerate()
-        .map(|(n, value)| statement(value).map_err(|why| format!("in statement {}, {why}", n + 1)))
+        .map(|(n, value)| statement(value, rules).map_err(|why| format!("in statement {}, {why}", n + 1)))
         .collect::<Result<_, _>>()?;
     let principals: usize = statements.iter().map(|s| s.principals.of.len()).sum();
     let conditions: usize = statements.iter().map(|s| s.conditions.len()).sum();
     for (what, count, most) in [
-        ("principals", principals, PRINCIPALS),
-        ("conditions", conditions, CONDITIONS),
+        ("principals", principals, rules.principals),
+        ("conditions", conditions, rules.conditions),
     ] {
         if count > most {
             return Err(format!("the policy has {count} {what}; {most} are allowed"));
@@ -88,7 +118,7 @@ const KEYS: &[&str] = &[
     "Condition",
 ];
 
-fn statement(value: &Value) -> Result<Statement, String> {
+fn statement(value: &Value, rules: &Rules) -> Result<Statement, String> {
     let Value::Object(members) = value else {
         return Err("an object is missing".into());
     };
@@ -108,13 +138,14 @@ fn statement(value: &Value) -> Result<Statement, String> {
         not,
         of: texts(value, "Action")?
             .into_iter()
-            .map(action)
+            .map(|name| action(name, rules.prefix))
             .collect::<Result<Vec<_>, _>>()?,
     };
-    if actions.of.len() > ACTIONS {
+    if actions.of.len() > rules.actions {
         return Err(format!(
-            "there are {} actions; {ACTIONS} are allowed",
-            actions.of.len()
+            "there are {} actions; {} are allowed",
+            actions.of.len(),
+            rules.actions
         ));
     }
     let (not, value) = either(members, "Resource", "NotResource")?;
@@ -189,12 +220,16 @@ fn aws_principal(name: &str) -> Result<Named, String> {
 }
 
 /// An action as it is matched: in lower case and without its prefix.
-fn action(name: &str) -> Result<String, String> {
+fn action(name: &str, prefix: &str) -> Result<String, String> {
     let name = name.to_ascii_lowercase();
     match name.split_once(':') {
         None if name == "*" => Ok(name),
-        Some(("sqs", action)) if !action.is_empty() => Ok(action.to_owned()),
-        _ => Err(format!("the action {} is none of SQS", shorten(&name))),
+        Some((of, action)) if of == prefix && !action.is_empty() => Ok(action.to_owned()),
+        _ => Err(format!(
+            "the action {} is none of {}",
+            shorten(&name),
+            prefix.to_ascii_uppercase()
+        )),
     }
 }
 

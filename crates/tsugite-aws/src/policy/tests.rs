@@ -278,6 +278,34 @@ fn a_denial_wins() {
 }
 
 #[test]
+fn topics_have_policies_of_their_own_actions() {
+    const TOPIC: &str = "arn:aws:sns:us-east-1:111111111111:events";
+    // The policy that every topic has at first.
+    let text = r#"{"Version":"2008-10-17","Id":"__default_policy_ID","Statement":[{"Sid":"__default_statement_ID",
+        "Effect":"Allow","Principal":{"AWS":"*"},"Action":["SNS:GetTopicAttributes","SNS:SetTopicAttributes",
+        "SNS:AddPermission","SNS:RemovePermission","SNS:DeleteTopic","SNS:Subscribe",
+        "SNS:ListSubscriptionsByTopic","SNS:Publish"],"Resource":"arn:aws:sns:us-east-1:111111111111:events",
+        "Condition":{"StringEquals":{"AWS:SourceOwner":"111111111111"}}}]}"#;
+    let policy = Policy::parse_of_topic(text).unwrap();
+    for (owner, action, verdict) in [
+        ("111111111111", "Publish", Verdict::Allowed),
+        ("222222222222", "Publish", Verdict::Silent),
+        ("111111111111", "TagResource", Verdict::Silent),
+    ] {
+        let question = Question {
+            asker: ALICE,
+            action,
+            resource: TOPIC,
+            keys: &[("aws:SourceOwner", owner.to_owned())],
+        };
+        assert_eq!(policy.evaluate(&question), verdict, "{owner} {action}");
+    }
+    assert!(Policy::parse(text).is_err(), "its actions are none of SQS");
+    assert!(Policy::parse_of_topic(&text.replace("SNS:Publish", "SQS:SendMessage")).is_err());
+    assert!(Policy::parse_of_topic(&format!("{text}{}", " ".repeat(30_720))).is_err());
+}
+
+#[test]
 fn malformed_policies_are_refused_by_name() {
     let long = format!("\"{}\"", "x".repeat(8192));
     let many = |n: usize| {

@@ -24,7 +24,7 @@ pub enum Mode {
     Off,
     /// A signature by a key that is known; accounts are apart.
     Known,
-    /// As `Known`, and the policies of queues decide, also for callers of other accounts.
+    /// As `Known`, and the policies of queues and topics decide, also for callers of other accounts.
     Strict,
 }
 
@@ -48,6 +48,15 @@ impl fmt::Debug for Key {
 
 /// The keys by access key id.
 pub type Keys = HashMap<String, Key>;
+
+/// What a request asks for, as far as it matters who sends it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked<'a> {
+    /// The service, as credential scopes name it.
+    pub service: &'a str,
+    /// Whether it may come unsigned: the links of messages do.
+    pub open: bool,
+}
 
 /// Mode and keys of a door.
 pub(super) struct Auth {
@@ -81,12 +90,12 @@ impl Auth {
         keys.get(access_key).map(|key| key.principal.account.clone())
     }
 
-    /// Who sent this request to `service`: verified, or refused.
+    /// Who sent this request: verified, or refused.
     pub(super) fn caller(
         &self,
         derived: &RefCell<Derived>,
         (head, body): (&request::Parts, &[u8]),
-        service: &str,
+        Asked { service, open }: Asked<'_>,
         now: Timestamp,
     ) -> Result<Caller, AwsError> {
         if self.mode == Mode::Off {
@@ -105,9 +114,10 @@ impl Auth {
             body,
         };
         let Some(claim) = Claim::read(&request)? else {
-            // Only queues can be open to everybody, and only policies can say that they are.
+            // Queues and topics can be open to everybody, and only policies can say that they are.
             return match (self.mode, service) {
-                (Mode::Strict, "sqs") => Ok(Caller::Anonymous),
+                (Mode::Strict, "sqs" | "sns") => Ok(Caller::Anonymous),
+                _ if open => Ok(Caller::Anonymous),
                 _ => Err(missing()),
             };
         };

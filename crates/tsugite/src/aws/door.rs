@@ -17,10 +17,11 @@ use tsugite_base::rng::SplitMix64;
 use tsugite_base::{Uuid, World};
 use tsugite_engine::{Messaging, RegistryStore};
 
-use super::auth::{Auth, Derived, Keys, Mode};
+use super::auth::{Asked, Auth, Derived, Keys, Mode};
 use super::connection::Peer;
 use super::guard::{self, Guard};
 use super::metrics::{ActionMetrics, Metrics};
+use super::policies::Policies;
 use super::reply::{self, Protocol};
 use super::{body, connection, sns, sqs, sts};
 use crate::cloudmap;
@@ -93,7 +94,7 @@ pub async fn serve<S: Messaging + RegistryStore>(
         stop: stop.clone(),
         ids: RefCell::new(ids),
         derived: RefCell::default(),
-        policies: sqs::Policies::default(),
+        policies: Policies::default(),
     });
     connection::accept(listener, service, stop).await;
 }
@@ -106,8 +107,8 @@ struct Served<S> {
     ids: RefCell<SplitMix64>,
     /// Keys derived from those of the door.
     derived: RefCell<Derived>,
-    /// Parsed policies of queues.
-    policies: sqs::Policies,
+    /// Parsed policies of queues and topics.
+    policies: Policies,
 }
 
 impl<S: Messaging + RegistryStore> connection::Service for Served<S> {
@@ -176,7 +177,7 @@ impl<S: Messaging + RegistryStore> Served<S> {
             return Err(wrong_method(&head.method, "POST"));
         }
         let body = body::read(body, head.headers.contains_key(header::EXPECT)).await?;
-        let caller = self.caller(head, &body, service)?;
+        let caller = self.caller(head, &body, Asked { service, open: false })?;
         let context = self.context(head, (caller, None), peer, id);
         match service {
             "sqs" => {
@@ -237,13 +238,18 @@ impl<S: Messaging + RegistryStore> Served<S> {
         let action = form.get("Action").unwrap_or_default();
         action.clone_into(&mut answered.action);
         let presigned = form.get("X-Amz-Credential");
-        answered.service = service_of(&form, credential_of(&head.headers, presigned), head.uri.path());
+        let credential = credential_of(&head.headers, presigned);
+        answered.service = service_of(&form, credential, head.uri.path());
         answered.protocol = Protocol::Query(match answered.service {
             "sqs" => sqs::NAMESPACE,
             "sts" => sts::NAMESPACE,
             _ => sns::NAMESPACE,
         });
-        let caller = self.caller(head, &body, answered.service)?;
+        let asked = Asked {
+            service: answered.service,
+            open: answered.service == "sns" && sns::is_of_link(action),
+        };
+        let caller = self.caller(head, &body, asked)?;
         let context = self.context(head, (caller, presigned), peer, id);
         if action.is_empty() {
             return Err(no_action(head));
@@ -254,6 +260,8 @@ impl<S: Messaging + RegistryStore> Served<S> {
                     store: &self.door.store,
                     world: &self.door.world,
                     context: &context,
+                    signed: credential.is_some(),
+                    policies: &self.policies,
                     form: &form,
                 };
                 sns::handle(action, call).await?
@@ -307,13 +315,13 @@ impl<S: Messaging + RegistryStore> Served<S> {
         ))
     }
 
-    fn caller(&self, head: &request::Parts, body: &[u8], service: &str) -> Result<Caller, AwsError> {
+    fn caller(&self, head: &request::Parts, body: &[u8], asked: Asked<'_>) -> Result<Caller, AwsError> {
         let now = || self.door.world.clock.peers_wall();
         let auth = &self.door.auth;
         if auth.mode == Mode::Off {
             return Ok(Caller::Anyone);
         }
-        auth.caller(&self.derived, (head, body), service, now())
+        auth.caller(&self.derived, (head, body), asked, now())
     }
 
     /// Who asks from where. `presigned` is the credential of a request that has none among its headers.
@@ -382,7 +390,7 @@ fn service_of(form: &Form<'_>, credential: Option<Credential<'_>>, path: &str) -
     match form.get("Action") {
         _ if sqs::is_queue_path(path) => "sqs",
         Some("GetCallerIdentity") => "sts",
-        Some("Publish" | "Subscribe" | "Unsubscribe" | "CreateTopic" | "DeleteTopic" | "ListTopics") => "sns",
+        Some(action) if sns::is_own(action) => "sns",
         // Both services have permissions.
         Some("AddPermission" | "RemovePermission") if form.get("TopicArn").is_some() => "sns",
         Some(action) if shapes::sqs::operation(action).is_some() => "sqs",

@@ -19,6 +19,7 @@ const ACTIONS: &[(&str, &str)] = &[
     ("sqs", "ChangeMessageVisibilityBatch"),
     ("sqs", "Other"),
     ("sns", "Publish"),
+    ("sns", "PublishBatch"),
     ("sns", "Other"),
     ("servicediscovery", "DiscoverInstances"),
     ("servicediscovery", "RegisterInstance"),

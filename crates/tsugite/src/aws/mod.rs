@@ -9,6 +9,7 @@ mod connection;
 mod door;
 mod guard;
 mod metrics;
+mod policies;
 mod reply;
 mod sns;
 mod sqs;

@@ -1,58 +1,67 @@
-//! SNS over the Query protocol: which action a request names, its parameters, and its errors.
+//! SNS over the Query protocol: which operation a request names, and what every operation has at hand.
 
+mod access;
+mod attributes;
+mod batch;
+mod elsewhere;
+mod errors;
+mod lists;
+mod message;
+mod permissions;
+mod protection;
 mod publish;
 mod subscriptions;
+mod tags;
+mod token;
 mod topics;
 
-use std::str::FromStr as _;
-
-use tsugite_aws::error::shorten;
 use tsugite_aws::{AwsError, Context, Form};
-use tsugite_base::{Arn, Invalid, World};
-use tsugite_broker::*;
-use tsugite_engine::{Failure, Messaging};
+use tsugite_base::World;
+use tsugite_broker::{SubscriptionKey, TopicKey};
+use tsugite_engine::Messaging;
 
-use super::sqs::unavailable;
+use errors::{invalid, missing};
+
+use super::policies::Policies;
 
 /// XML namespace of every answer.
 pub(super) const NAMESPACE: &str = "http://sns.amazonaws.com/doc/2010-03-31/";
 
-/// Actions that SNS has and Tsugite does not have yet.
-pub(super) const UNSUPPORTED: &[&str] = &[
-    "AddPermission",
-    "CheckIfPhoneNumberIsOptedOut",
+/// Actions that links in messages name: whoever got the link may follow it.
+const OF_LINKS: &[&str] = &["ConfirmSubscription", "Unsubscribe"];
+
+/// Whether a request may come without a signature where signatures are asked for.
+pub(super) fn is_of_link(action: &str) -> bool {
+    OF_LINKS.contains(&action)
+}
+
+/// Whether SNS alone has an action of this name among the services that speak the Query protocol.
+pub(super) fn is_own(action: &str) -> bool {
+    OPERATIONS.contains(&action) || elsewhere::part(action).is_some()
+}
+
+/// Operations whose names no other service of this port has in the Query protocol; SQS has AddPermission and
+/// RemovePermission too.
+const OPERATIONS: &[&str] = &[
     "ConfirmSubscription",
-    "CreatePlatformApplication",
-    "CreatePlatformEndpoint",
-    "CreateSMSSandboxPhoneNumber",
-    "DeleteEndpoint",
-    "DeletePlatformApplication",
-    "DeleteSMSSandboxPhoneNumber",
+    "CreateTopic",
+    "DeleteTopic",
     "GetDataProtectionPolicy",
-    "GetEndpointAttributes",
-    "GetPlatformApplicationAttributes",
-    "GetSMSAttributes",
-    "GetSMSSandboxAccountStatus",
     "GetSubscriptionAttributes",
     "GetTopicAttributes",
-    "ListEndpointsByPlatformApplication",
-    "ListOriginationNumbers",
-    "ListPhoneNumbersOptedOut",
-    "ListPlatformApplications",
-    "ListSMSSandboxPhoneNumbers",
+    "ListSubscriptions",
+    "ListSubscriptionsByTopic",
     "ListTagsForResource",
-    "OptInPhoneNumber",
+    "ListTopics",
+    "Publish",
     "PublishBatch",
     "PutDataProtectionPolicy",
-    "RemovePermission",
-    "SetEndpointAttributes",
-    "SetPlatformApplicationAttributes",
-    "SetSMSAttributes",
     "SetSubscriptionAttributes",
     "SetTopicAttributes",
+    "Subscribe",
     "TagResource",
+    "Unsubscribe",
     "UntagResource",
-    "VerifySMSSandboxPhoneNumber",
 ];
 
 /// One request to SNS.
@@ -63,161 +72,115 @@ pub(super) struct Call<'a, M> {
     pub world: &'a World,
     /// Who asks.
     pub context: &'a Context,
+    /// Whether the request is signed, by whomever.
+    pub signed: bool,
+    /// Policies that were parsed already.
+    pub policies: &'a Policies,
     /// The parameters.
     pub form: &'a Form<'a>,
 }
 
-/// Answers one request with the inner XML of its result, or `None` if the action has no result.
+/// Answers one request with the inner XML of its result, or `None` if the operation has no result.
 pub(super) async fn handle<M: Messaging>(
     action: &str,
     call: Call<'_, M>,
 ) -> Result<Option<String>, AwsError> {
+    access::check(action, &call).await?;
     match action {
         "Publish" => publish::publish(call).await.map(Some),
+        "PublishBatch" => batch::publish(call).await.map(Some),
         "CreateTopic" => topics::create(call).await.map(Some),
         "DeleteTopic" => topics::delete(call).await.map(|()| None),
-        "ListTopics" => topics::list(call).await.map(Some),
+        "ListTopics" => lists::topics(call).await.map(Some),
+        "ListSubscriptions" => lists::subscriptions(call).await.map(Some),
+        "ListSubscriptionsByTopic" => lists::of_topic(call).await.map(Some),
+        "GetTopicAttributes" => attributes::get_topic(call).await.map(Some),
+        "SetTopicAttributes" => attributes::set_topic(call).await.map(|()| None),
+        "GetSubscriptionAttributes" => attributes::get_subscription(call).await.map(Some),
+        "SetSubscriptionAttributes" => attributes::set_subscription(call).await.map(|()| None),
         "Subscribe" => subscriptions::subscribe(call).await.map(Some),
+        "ConfirmSubscription" => subscriptions::confirm(call).await.map(Some),
         "Unsubscribe" => subscriptions::unsubscribe(call).await.map(|()| None),
-        "ListSubscriptions" => subscriptions::list(call).await.map(Some),
-        "ListSubscriptionsByTopic" => subscriptions::list_by_topic(call).await.map(Some),
-        known if UNSUPPORTED.contains(&known) => Err(AwsError::unsupported_action("SNS", known)),
-        unknown => Err(AwsError::invalid_action("SNS", unknown)),
+        "TagResource" => tags::tag(call).await.map(Some),
+        "UntagResource" => tags::untag(call).await.map(Some),
+        "ListTagsForResource" => tags::list(call).await.map(Some),
+        "AddPermission" => permissions::add(call).await.map(|()| None),
+        "RemovePermission" => permissions::remove(call).await.map(|()| None),
+        "GetDataProtectionPolicy" => protection::get(call).await.map(Some),
+        "PutDataProtectionPolicy" => protection::put(call).await.map(|()| None),
+        other => Err(elsewhere::refused(other)),
     }
 }
 
 impl<M> Call<'_, M> {
-    /// A required parameter.
-    fn required(&self, name: &str) -> Result<&str, AwsError> {
-        self.form
-            .get(name)
-            .filter(|value| !value.is_empty())
-            .ok_or_else(|| {
-                AwsError::bad_request(
-                    "InvalidParameter",
-                    format!("Invalid parameter: {name}. It must be present and not empty."),
-                )
-            })
+    /// A parameter that must be there; it may be empty.
+    fn given(&self, name: &str) -> Result<&str, AwsError> {
+        self.form.get(name).ok_or_else(|| missing(name))
     }
 
-    /// The topic that an ARN names, which must be one of this region.
-    fn topic(&self, parameter: &str, arn: &str) -> Result<TopicKey, AwsError> {
-        let topic = TopicKey::from_arn(parameter, arn).map_err(invalid)?;
-        self.in_region(parameter, arn, &topic)?;
-        self.own(arn, &topic.scope.account)?;
+    /// The topic that a parameter names, which must be one of the request's region.
+    fn topic(&self, parameter: &str) -> Result<TopicKey, AwsError> {
+        let arn = self.given(parameter)?;
+        check_elements(parameter, arn)?;
+        let topic = TopicKey::from_arn(parameter, arn).map_err(|_| invalid(parameter, ""))?;
+        if topic.scope.region != self.context.scope.region {
+            return Err(invalid(parameter, ""));
+        }
         Ok(topic)
     }
 
-    /// The subscription that an ARN names, which must be one of this region.
-    fn subscription(&self, parameter: &str, arn: &str) -> Result<SubscriptionKey, AwsError> {
-        let subscription = SubscriptionKey::from_arn(parameter, arn).map_err(invalid)?;
-        self.in_region(parameter, arn, &subscription.topic)?;
-        self.own(arn, &subscription.topic.scope.account)?;
+    /// The subscription that the request names. A link leads to one of any region.
+    fn subscription(&self) -> Result<SubscriptionKey, AwsError> {
+        const PARAMETER: &str = "SubscriptionArn";
+        let arn = self.given(PARAMETER)?;
+        check_elements(PARAMETER, arn)?;
+        let subscription = SubscriptionKey::from_arn(PARAMETER, arn);
+        let subscription = subscription.map_err(|_| invalid("SubscriptionId", ""))?;
+        if self.signed && subscription.topic.scope.region != self.context.scope.region {
+            return Err(invalid(PARAMETER, ""));
+        }
         Ok(subscription)
     }
+}
 
-    /// Refuses what is of another account: topics have no policies that could admit anybody.
-    fn own(&self, arn: &str, account: &str) -> Result<(), AwsError> {
-        if self.context.acts_for(account) {
-            return Ok(());
+/// What AWS says of a text that is too short to be an ARN.
+fn check_elements(parameter: &str, arn: &str) -> Result<(), AwsError> {
+    let elements = arn.split(':').count();
+    if elements >= 6 {
+        return Ok(());
+    }
+    let reason = format!("An ARN must have at least 6 elements, not {elements}");
+    Err(invalid(parameter, &reason))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_and_own_actions() {
+        assert!(OPERATIONS.is_sorted());
+        assert!(is_of_link("Unsubscribe") && !is_of_link("Publish"));
+        assert!(is_own("PublishBatch") && is_own("CreatePlatformApplication"));
+        assert!(!is_own("AddPermission") && !is_own("SendMessage"));
+    }
+
+    #[test]
+    fn arns_have_six_elements() {
+        assert!(check_elements("TopicArn", "arn:aws:sns:us-east-1:000000000000:t").is_ok());
+        for (arn, elements) in [
+            ("", 1),
+            ("randomstring:1", 2),
+            ("arn:aws:sns:us-east-1:random", 5),
+        ] {
+            let error = check_elements("TopicArn", arn).unwrap_err();
+            let expected = format!(
+                "Invalid parameter: TopicArn Reason: An ARN must have at least 6 elements, not {elements}"
+            );
+            assert_eq!(
+                (error.query_code.as_ref(), error.message),
+                ("InvalidParameter", expected)
+            );
         }
-        Err(self.not_authorized(arn))
-    }
-
-    fn not_authorized(&self, arn: &str) -> AwsError {
-        let message = format!(
-            "User: {} is not authorized to perform this action on resource: {}",
-            self.context.caller_arn(),
-            shorten(arn)
-        );
-        AwsError::sender("AuthorizationError", "AuthorizationError", 403, message)
-    }
-
-    fn in_region(&self, parameter: &str, arn: &str, topic: &TopicKey) -> Result<(), AwsError> {
-        let region = &self.context.scope.region;
-        if topic.scope.region == *region {
-            return Ok(());
-        }
-        let rule = format!("must be of the region of the request, which is {region}");
-        Err(invalid(Invalid::new(parameter, arn, rule)))
-    }
-
-    /// Where a page of subscriptions starts.
-    fn start_after_subscription(&self) -> Result<Option<SubscriptionKey>, AwsError> {
-        let arn = self.start_after()?;
-        arn.map(|arn| self.subscription("NextToken", &arn)).transpose()
-    }
-
-    /// Where a page of a list starts: tokens are the ARN of the last element of the page before.
-    fn start_after(&self) -> Result<Option<String>, AwsError> {
-        match self.form.get("NextToken") {
-            None | Some("") => Ok(None),
-            Some(token) if Arn::from_str(token).is_ok() => Ok(Some(token.to_owned())),
-            Some(token) => Err(invalid(Invalid::new(
-                "NextToken",
-                shorten(token),
-                "must be a token of an earlier answer",
-            ))),
-        }
-    }
-}
-
-/// A value that breaks a rule.
-fn invalid(invalid: Invalid) -> AwsError {
-    AwsError::bad_request(
-        "InvalidParameter",
-        format!(
-            "Invalid parameter: {} Reason: {} {}.",
-            invalid.what, invalid.value, invalid.rule
-        ),
-    )
-}
-
-/// A refusal in the words of the broker, which are those of AWS.
-fn refused(error: &ParameterInvalid) -> AwsError {
-    AwsError::bad_request("InvalidParameter", error.to_string())
-}
-
-fn limit(code: &'static str, message: &dyn std::fmt::Display) -> AwsError {
-    AwsError::sender(code, code, 403, message.to_string())
-}
-
-fn not_found(topic: &TopicNotFound) -> AwsError {
-    AwsError::sender("NotFound", "NotFound", 404, topic.to_string())
-}
-
-/// The wire error of a failed operation, `refused` naming the operation's own reasons.
-fn failed<E>(failure: Failure<E>, refused: impl FnOnce(E) -> AwsError) -> AwsError {
-    match failure {
-        Failure::Refused(error) => refused(error),
-        Failure::Unavailable(why) => unavailable(&why),
-    }
-}
-
-fn create_topic_refused(error: CreateTopicError) -> AwsError {
-    match error {
-        CreateTopicError::Invalid(e) => refused(&e),
-        CreateTopicError::Tags(e) => AwsError::bad_request("TagLimitExceeded", e.to_string()),
-    }
-}
-
-fn subscribe_refused(error: SubscribeError) -> AwsError {
-    match error {
-        SubscribeError::Topic(e) => not_found(&e),
-        SubscribeError::Invalid(e) => refused(&e),
-        SubscribeError::Subscriptions(e) => limit("SubscriptionLimitExceeded", &e),
-        SubscribeError::Filters(e) => limit("FilterPolicyLimitExceeded", &e),
-    }
-}
-
-fn publish_refused(error: &PublishError) -> AwsError {
-    match error {
-        PublishError::Invalid(e) => refused(e),
-        PublishError::Attribute(e) => AwsError::sender(
-            "InvalidParameterValue",
-            "ParameterValueInvalid",
-            400,
-            e.to_string(),
-        ),
     }
 }

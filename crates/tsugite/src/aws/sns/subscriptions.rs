@@ -1,99 +1,81 @@
-//! Subscribe, Unsubscribe, ListSubscriptions, ListSubscriptionsByTopic.
+//! Subscribe, ConfirmSubscription, Unsubscribe.
 
 use tsugite_aws::{AwsError, xml};
-use tsugite_base::limits;
-use tsugite_broker::{Page, QueueKey, Subscribe, SubscriptionInfo, SubscriptionKey, Unsubscribe};
+use tsugite_broker::{ConfirmSubscription, QueueKey, Subscribe, TopicKey, Unsubscribe};
 use tsugite_engine::Messaging;
 
-use super::{Call, failed, not_found, subscribe_refused};
-use crate::aws::sqs::{topic_may_send, unavailable};
+use super::errors::{IntoAws as _, invalid};
+use super::{Call, access, token};
 
 pub(super) async fn subscribe<M: Messaging>(call: Call<'_, M>) -> Result<String, AwsError> {
-    let topic = call.topic("TopicArn", call.required("TopicArn")?)?;
+    let topic = call.topic("TopicArn")?;
+    let protocol = call.given("Protocol")?.to_owned();
     let endpoint = call.form.get("Endpoint").unwrap_or_default();
     if let Ok(queue) = QueueKey::from_arn("Endpoint", endpoint) {
-        // Messages would go into it without its owner having a say.
-        if !topic_may_send(call.store, call.context, &topic.arn(), &queue).await? {
-            return Err(call.not_authorized(endpoint));
-        }
+        access::check_queue(&call, &topic, &queue).await?;
     }
     let command = Subscribe {
-        topic,
         id: call.world.uuid(),
-        token: format!("{}{}", call.world.uuid(), call.world.uuid()),
+        token: token::new(call.world, &topic.scope.region),
+        topic,
         owner: call.context.scope.account.clone(),
         principal: call.context.caller_arn().to_string(),
-        protocol: call.required("Protocol")?.to_owned(),
+        protocol,
         endpoint: endpoint.to_owned(),
         attributes: call.form.map("Attributes.entry")?,
     };
     let subscribed = call.store.subscribe(command).await;
-    let subscription = subscribed.map_err(|error| failed(error, subscribe_refused))?;
-    let mut out = String::new();
-    xml::element(
-        &mut out,
-        "SubscriptionArn",
-        &subscription.subscription.arn().to_string(),
-    );
-    Ok(out)
+    let subscribed = subscribed.map_err(|error| error.into_aws())?;
+    let shown = !subscribed.pending || is_true(&call, "ReturnSubscriptionArn");
+    let arn = if shown {
+        subscribed.subscription.arn().to_string()
+    } else {
+        "pending confirmation".to_owned()
+    };
+    Ok(answer(&arn))
+}
+
+pub(super) async fn confirm<M: Messaging>(call: Call<'_, M>) -> Result<String, AwsError> {
+    let token = call.given("Token")?.to_owned();
+    let topic = TopicKey::from_arn("TopicArn", call.given("TopicArn")?);
+    let topic = topic.map_err(|_| invalid("Topic", ""))?;
+    // Nothing but the token says of which region an unsigned request is.
+    let region = token::region(&token);
+    let region = region.or_else(|| call.signed.then(|| call.context.scope.region.clone()));
+    if region.is_some_and(|region| region != topic.scope.region) {
+        return Err(invalid("Topic", ""));
+    }
+    let command = ConfirmSubscription {
+        topic,
+        token,
+        guarded: call.signed && is_true(&call, "AuthenticateOnUnsubscribe"),
+        authenticated: call.signed,
+    };
+    let confirmed = call.store.confirm_subscription(command).await;
+    let subscription = confirmed.map_err(|error| error.into_aws())?;
+    Ok(answer(&subscription.arn().to_string()))
 }
 
 pub(super) async fn unsubscribe<M: Messaging>(call: Call<'_, M>) -> Result<(), AwsError> {
-    let subscription = call.subscription("SubscriptionArn", call.required("SubscriptionArn")?)?;
+    let subscription = call.subscription()?;
+    let by_owner = call.signed && access::owns(&call, &subscription).await?;
     let command = Unsubscribe {
-        subscription,
-        by_owner: true,
+        by_owner,
         id: call.world.uuid(),
-        token: format!("{}{}", call.world.uuid(), call.world.uuid()),
+        token: token::new(call.world, &subscription.topic.scope.region),
+        subscription,
     };
     let ended = call.store.unsubscribe(command).await;
-    ended.map_err(|error| {
-        failed(error, |e| {
-            AwsError::sender("AuthorizationError", "AuthorizationError", 403, e.to_string())
-        })
-    })
+    ended.map_err(|error| error.into_aws())
 }
 
-pub(super) async fn list<M: Messaging>(call: Call<'_, M>) -> Result<String, AwsError> {
-    let after = call.start_after_subscription()?;
-    let scope = call.context.scope.clone();
-    let page = call
-        .store
-        .list_subscriptions(scope, after, limits::LIST_TOPICS)
-        .await;
-    Ok(answer(page.map_err(|error| unavailable(&error))?))
-}
-
-pub(super) async fn list_by_topic<M: Messaging>(call: Call<'_, M>) -> Result<String, AwsError> {
-    let topic = call.topic("TopicArn", call.required("TopicArn")?)?;
-    let after = call.start_after_subscription()?;
-    let page = call
-        .store
-        .topic_subscriptions(topic, after, limits::LIST_TOPICS)
-        .await;
-    Ok(answer(page.map_err(|error| failed(error, |e| not_found(&e)))?))
-}
-
-fn answer(page: Page<SubscriptionInfo, SubscriptionKey>) -> String {
+fn answer(arn: &str) -> String {
     let mut out = String::new();
-    xml::open(&mut out, "Subscriptions");
-    for info in page.elements {
-        let arn = if info.pending {
-            "PendingConfirmation".to_owned()
-        } else {
-            info.subscription.arn().to_string()
-        };
-        xml::open(&mut out, "member");
-        xml::element(&mut out, "SubscriptionArn", &arn);
-        xml::element(&mut out, "Owner", &info.owner);
-        xml::element(&mut out, "Protocol", info.protocol.name());
-        xml::element(&mut out, "Endpoint", &info.endpoint);
-        xml::element(&mut out, "TopicArn", &info.subscription.topic.arn().to_string());
-        xml::close(&mut out, "member");
-    }
-    xml::close(&mut out, "Subscriptions");
-    if let Some(next) = page.next {
-        xml::element(&mut out, "NextToken", &next.arn().to_string());
-    }
+    xml::element(&mut out, "SubscriptionArn", arn);
     out
+}
+
+fn is_true<M>(call: &Call<'_, M>, parameter: &str) -> bool {
+    let value = call.form.get(parameter).unwrap_or_default();
+    value.eq_ignore_ascii_case("true")
 }

@@ -4,21 +4,18 @@
 //! Callers of the queue's own account may do everything that its policy does not deny: there are no identity policies
 //! here that would have to allow it.
 
-use std::cell::RefCell;
-use std::collections::HashMap;
-use std::rc::Rc;
 use std::str::FromStr as _;
 
 use tsugite_aws::context::{Caller, Facts};
-use tsugite_aws::policy::{Asker, Policy, Question, Verdict};
-use tsugite_aws::{AwsError, Context, time};
-use tsugite_base::{Arn, World};
+use tsugite_aws::policy::{Question, Verdict};
+use tsugite_aws::{AwsError, Context};
+use tsugite_base::Arn;
 use tsugite_broker::{QueueKey, QueueNotFound};
 use tsugite_engine::Messaging;
 
 use super::errors::IntoAws as _;
 use super::{Call, url};
-use crate::aws::auth;
+use crate::aws::{auth, policies};
 
 /// Actions that AWS never grants to other accounts, whatever the policy says.
 const OWNERS_ONLY: &[&str] = &[
@@ -37,28 +34,6 @@ const OWNERS_ONLY: &[&str] = &[
 ];
 /// Actions by which an owner mends a queue whose policy cannot be read.
 const MENDING: &[&str] = &["GetQueueAttributes", "SetQueueAttributes", "DeleteQueue"];
-/// Policies that a thread keeps parsed.
-const KEPT: usize = 1024;
-
-/// Parsed policies of one thread, each with its text.
-#[derive(Default)]
-pub(in crate::aws) struct Policies(RefCell<HashMap<QueueKey, (String, Rc<Policy>)>>);
-
-impl Policies {
-    /// The policy in `text`, parsed unless it is still the one that was parsed last. `None` if it is none.
-    fn parsed(&self, queue: &QueueKey, text: String) -> Option<Rc<Policy>> {
-        let mut kept = self.0.borrow_mut();
-        if let Some((_, policy)) = kept.get(queue).filter(|(of, _)| *of == text) {
-            return Some(policy.clone());
-        }
-        if kept.len() >= KEPT {
-            kept.clear();
-        }
-        let policy = Rc::new(Policy::parse(&text).ok()?);
-        kept.insert(queue.clone(), (text, policy.clone()));
-        Some(policy)
-    }
-}
 
 /// Refuses what the caller may not do. What is wrong with the request otherwise is for the operation to say.
 pub(super) async fn check<M: Messaging>(action: &str, call: &Call<'_, M>) -> Result<(), AwsError> {
@@ -128,10 +103,7 @@ async fn strictly<M: Messaging>(
     facts: &Facts,
 ) -> Result<(), AwsError> {
     let own = call.context.acts_for(&queue.scope.account);
-    let asker = match &call.context.caller {
-        Caller::Known(principal) => Asker::Principal(&principal.account, &principal.arn),
-        Caller::Anyone | Caller::Anonymous => Asker::Anonymous,
-    };
+    let arn = queue.arn().to_string();
     let text = match policy_of(call.store, &queue).await {
         Ok(text) => text,
         // The operation will not find it either, and says so after it has looked at the rest.
@@ -140,14 +112,14 @@ async fn strictly<M: Messaging>(
     };
     let allowed = match text {
         None => own,
-        Some(text) => match call.policies.parsed(&queue, text) {
+        Some(text) => match call.policies.of_queue(&arn, &text) {
             None => own && MENDING.contains(&action),
             Some(policy) => {
                 let verdict = policy.evaluate(&Question {
-                    asker,
+                    asker: policies::asker(call.context),
                     action: action.strip_suffix("Batch").unwrap_or(action),
-                    resource: &queue.arn().to_string(),
-                    keys: &keys(call.context, facts, &queue, call.world),
+                    resource: &arn,
+                    keys: &policies::keys(call.context, facts, &queue.scope.account, call.world),
                 });
                 match verdict {
                     Verdict::Denied => false,
@@ -166,7 +138,10 @@ async fn strictly<M: Messaging>(
 }
 
 /// The text of the queue's policy, if it has one.
-async fn policy_of<M: Messaging>(store: &M, queue: &QueueKey) -> Result<Option<String>, AwsError> {
+pub(in crate::aws) async fn policy_of<M: Messaging>(
+    store: &M,
+    queue: &QueueKey,
+) -> Result<Option<String>, AwsError> {
     let attributes = store
         .queue_attributes(queue.clone(), vec!["Policy".to_owned()])
         .await;
@@ -174,86 +149,6 @@ async fn policy_of<M: Messaging>(store: &M, queue: &QueueKey) -> Result<Option<S
     Ok(attributes
         .into_iter()
         .find_map(|(name, value)| (name == "Policy" && !value.is_empty()).then_some(value)))
-}
-
-/// Whether what is published to `topic` may go into `queue`, which the caller wants to subscribe: queues of its own
-/// account take it unless their policy denies it, others only in strict mode and if their policy allows it.
-pub(in crate::aws) async fn topic_may_send<M: Messaging>(
-    store: &M,
-    context: &Context,
-    topic: &Arn,
-    queue: &QueueKey,
-) -> Result<bool, AwsError> {
-    let own = context.acts_for(&queue.scope.account);
-    if context.facts.is_none() {
-        return Ok(own);
-    }
-    let text = match policy_of(store, queue).await {
-        Ok(text) => text,
-        Err(error) if error.shape == "QueueDoesNotExist" => return Ok(own),
-        Err(error) => return Err(error),
-    };
-    let verdict = text.and_then(|text| Policy::parse(&text).ok()).map(|policy| {
-        policy.evaluate(&Question {
-            asker: Asker::Service("sns.amazonaws.com"),
-            action: "SendMessage",
-            resource: &queue.arn().to_string(),
-            keys: &[
-                ("aws:SourceArn", topic.to_string()),
-                ("aws:SourceAccount", topic.account.clone()),
-                ("aws:SecureTransport", "false".to_owned()),
-                ("aws:PrincipalIsAWSService", "true".to_owned()),
-            ],
-        })
-    });
-    Ok(match verdict {
-        Some(Verdict::Allowed) => true,
-        Some(Verdict::Denied) => false,
-        Some(Verdict::Silent) | None => own,
-    })
-}
-
-/// What conditions can ask about.
-fn keys(context: &Context, facts: &Facts, queue: &QueueKey, world: &World) -> Vec<(&'static str, String)> {
-    let now = world.now().wall;
-    let mut keys = vec![
-        ("aws:SecureTransport", "false".to_owned()),
-        ("aws:CurrentTime", time::iso_millis(now)),
-        ("aws:EpochTime", now.seconds().to_string()),
-        ("aws:RequestedRegion", context.scope.region.clone()),
-        ("aws:ResourceAccount", queue.scope.account.clone()),
-        ("aws:PrincipalIsAWSService", "false".to_owned()),
-        ("aws:ViaAWSService", "false".to_owned()),
-    ];
-    let kind = match &context.caller {
-        Caller::Known(principal) => {
-            let resource = principal.arn.splitn(6, ':').last().unwrap_or_default();
-            keys.push(("aws:PrincipalArn", principal.arn.clone()));
-            keys.push(("aws:PrincipalAccount", principal.account.clone()));
-            keys.push(("aws:userid", principal.user_id.clone()));
-            if let Some(user) = resource.strip_prefix("user/") {
-                keys.push(("aws:username", user.rsplit('/').next().unwrap_or(user).to_owned()));
-            }
-            match resource.split('/').next() {
-                Some("root") => "Account",
-                Some("user") => "User",
-                _ => "AssumedRole",
-            }
-        }
-        Caller::Anyone | Caller::Anonymous => "Anonymous",
-    };
-    keys.push(("aws:PrincipalType", kind.to_owned()));
-    let of_request = [
-        ("aws:SourceIp", facts.source_ip.map(|ip| ip.to_string())),
-        ("aws:UserAgent", facts.user_agent.clone()),
-        ("aws:Referer", facts.referer.clone()),
-    ];
-    keys.extend(
-        of_request
-            .into_iter()
-            .filter_map(|(key, value)| Some((key, value?))),
-    );
-    keys
 }
 
 fn denied(action: &str, context: &Context, queue: &QueueKey) -> AwsError {

@@ -24,8 +24,9 @@ use tsugite_engine::Messaging;
 use errors::IntoAws as _;
 
 use super::connection::Peer;
+use super::policies::Policies;
 
-pub(super) use access::{Policies, topic_may_send};
+pub(super) use access::policy_of;
 pub(super) use errors::unavailable;
 pub(super) use url::is_queue_path;
 
@@ -42,8 +43,8 @@ pub(super) struct Call<'a, M> {
     pub context: &'a Context,
     /// Turns true when the server stops: long polls end.
     pub stop: &'a watch::Receiver<bool>,
-    /// Policies of queues that were parsed already.
-    pub policies: &'a access::Policies,
+    /// Policies that were parsed already.
+    pub policies: &'a Policies,
     /// Who waits for the answer.
     pub peer: &'a Peer,
     /// The parameters.
