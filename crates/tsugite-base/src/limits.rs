@@ -101,6 +101,10 @@ pub const DELIVERY_RETRIES: u32 = 100;
 pub const DELIVERY_RETRY_SECONDS: u32 = 3_600;
 /// Deliveries in a second to which a throttle policy may hold an endpoint, at most.
 pub const DELIVERIES_PER_SECOND: u32 = 1_000_000;
+/// Seconds of one try of an HTTP delivery (AWS).
+pub const DELIVERY_TRY_SECONDS: u64 = 15;
+/// Tries under way to one endpoint, and connections to it that are kept.
+pub const DELIVERIES_PER_ENDPOINT: usize = 32;
 /// Bytes of a delivery policy; one with every member has about 400.
 pub const DELIVERY_POLICY_BYTES: usize = 8_192;
 /// Bytes of a request body on the AWS port: a full batch as JSON with every character escaped twice over.

@@ -8,6 +8,7 @@ pub mod aws;
 pub mod cli;
 pub mod cloudmap;
 pub mod config;
+pub mod deliver;
 pub mod demo;
 pub mod dns;
 pub mod feed;

@@ -7,6 +7,7 @@
 //! A signature costs about as much as everything else that is done for a delivery. It does not depend on the
 //! subscriber, so each is kept for a while: a publish to a thousand endpoints is signed once.
 
+mod envelopes;
 mod files;
 mod key;
 mod legacy;
@@ -58,6 +59,8 @@ pub struct Signed {
 pub struct Signer {
     directory: PathBuf,
     world: World,
+    /// `scheme://host` of certificates, if it is not that of the AWS port.
+    certificate_base: Option<String>,
     keys: OnceCell<Keys>,
     cache: [Mutex<Cache>; SHARDS],
 }
@@ -95,11 +98,13 @@ impl Cache {
 }
 
 impl Signer {
-    /// A signer with the keys of `directory`, which are read, or of which the first is made, when it is needed.
-    pub fn new(directory: PathBuf, world: World) -> Signer {
+    /// A signer with the keys of `directory`, which are read, or of which the first is made, when it is needed. The
+    /// URLs of certificates begin with `certificate_base` if it is given, else as other links do.
+    pub fn new(directory: PathBuf, world: World, certificate_base: Option<String>) -> Signer {
         Signer {
             directory,
             world,
+            certificate_base,
             keys: OnceCell::new(),
             cache: Default::default(),
         }
@@ -205,7 +210,7 @@ mod tests {
         }
 
         fn signer(&self) -> Signer {
-            Signer::new(self.0.join("sns"), crate::world::host().0)
+            Signer::new(self.0.join("sns"), crate::world::host().0, None)
         }
     }
 
