@@ -217,7 +217,7 @@ fn mistakes_are_told() {
         (
             "/v1/topics/t/messages",
             json!({"message": "x", "structured": true}),
-            "MessageStructure",
+            "Message Structure",
         ),
         (
             "/v1/topics/t/messages",

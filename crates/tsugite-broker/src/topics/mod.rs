@@ -30,7 +30,8 @@ pub use change::TopicChange;
 pub use command::*;
 pub use error::*;
 pub use replay::{Replay, ReplayBatch, ReplayStatus, ReplayStep};
-pub use settings::TopicSettings;
+pub use settings::{TopicSettings, check_topic_attribute};
+pub use subscribe::check_subscription;
 pub use subscription::{Confirmation, Protocol, Subscription, SubscriptionSettings};
 
 use crate::broker::Broker;

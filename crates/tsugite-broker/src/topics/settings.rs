@@ -268,6 +268,12 @@ impl TopicSettings {
     }
 }
 
+/// Whether a topic of that name takes this attribute with this value at its creation, as far as that can be told
+/// without its other attributes.
+pub fn check_topic_attribute(topic: &TopicKey, name: &str, value: &str) -> Result<(), ParameterInvalid> {
+    TopicSettings::new(Timestamp(0)).set(topic, name, value)
+}
+
 pub(super) fn put_map(out: &mut Vec<u8>, map: &BTreeMap<String, String>) {
     out.put_u32(map.len() as u32);
     for (key, value) in map {

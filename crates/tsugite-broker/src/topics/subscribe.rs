@@ -233,6 +233,23 @@ impl Topic {
     }
 }
 
+/// Whether an endpoint can be subscribed to a topic of that name with these attributes, as far as that can be told
+/// without looking at the topic.
+pub fn check_subscription(
+    topic: &TopicKey,
+    protocol: Protocol,
+    endpoint: &str,
+    attributes: Vec<(String, String)>,
+) -> Result<(), ParameterInvalid> {
+    check_endpoint(topic, protocol, endpoint)?;
+    let command = Subscribe {
+        topic: topic.clone(),
+        attributes,
+        ..Subscribe::default()
+    };
+    stated_settings(&command, protocol).map(drop)
+}
+
 /// The settings that a subscription states.
 fn stated_settings(
     command: &Subscribe,

@@ -60,6 +60,19 @@ impl Protocol {
         number.unwrap_or_default() as u8
     }
 
+    /// What an endpoint looks like, for people who do not say it; nothing, for the bare name of a queue.
+    pub fn of_endpoint(endpoint: &str) -> Option<Protocol> {
+        let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+        match endpoint {
+            arn if arn.starts_with("arn:") => Some(Protocol::Sqs),
+            url if url.starts_with("http://") => Some(Protocol::Http),
+            url if url.starts_with("https://") => Some(Protocol::Https),
+            number if number.strip_prefix('+').is_some_and(digits) => Some(Protocol::Sms),
+            address if address.contains('@') => Some(Protocol::Email),
+            _ => None,
+        }
+    }
+
     /// Whether messages are posted to the endpoint.
     pub const fn posts(self) -> bool {
         matches!(self, Protocol::Http | Protocol::Https)
@@ -447,4 +460,25 @@ fn check_redrive(
         }
     };
     Err(AttributeInvalid::value(REDRIVE, rule))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints_tell_their_protocol() {
+        for (endpoint, protocol) in [
+            ("arn:aws:sqs:us-east-1:000000000000:q", Some(Protocol::Sqs)),
+            ("http://127.0.0.1:9/hook", Some(Protocol::Http)),
+            ("https://shop.example/", Some(Protocol::Https)),
+            ("a@b.example", Some(Protocol::Email)),
+            ("+4712345678", Some(Protocol::Sms)),
+            ("+47 x", None),
+            ("kitchen", None),
+            ("", None),
+        ] {
+            assert_eq!(Protocol::of_endpoint(endpoint), protocol, "{endpoint}");
+        }
+    }
 }

@@ -204,7 +204,8 @@ impl ToSubscribe {
                 Ok(("sqs".to_owned(), key.arn().to_string()))
             }
             (None, Some(endpoint)) => {
-                let looks = self.protocol.as_deref().or_else(|| protocol_of(endpoint));
+                let looks = || Protocol::of_endpoint(endpoint).map(Protocol::name);
+                let looks = self.protocol.as_deref().or_else(looks);
                 let protocol = looks.ok_or_else(|| {
                     Problem::invalid(format!(
                         "`{endpoint}` is no URL, ARN of a queue, mail address or phone number; name a queue of this \
@@ -233,19 +234,6 @@ impl ToSubscribe {
             .into_iter()
             .map(|(name, value)| (name, text(value)))
             .collect()
-    }
-}
-
-/// What an endpoint looks like.
-fn protocol_of(endpoint: &str) -> Option<&'static str> {
-    let phone = |text: &str| text.starts_with('+') && text.bytes().skip(1).all(|b| b.is_ascii_digit());
-    match endpoint {
-        arn if arn.starts_with("arn:") => Some("sqs"),
-        url if url.starts_with("http://") => Some("http"),
-        url if url.starts_with("https://") => Some("https"),
-        number if phone(number) => Some("sms"),
-        address if address.contains('@') => Some("email"),
-        _ => None,
     }
 }
 
@@ -322,25 +310,4 @@ pub(super) async fn remove<S: Store>(
         ("subscriptions", at.path("/subscriptions", &[])),
     ];
     Ok(document(StatusCode::OK, json!({ "outcome": "removed" }), links))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn endpoints_tell_their_protocol() {
-        for (endpoint, protocol) in [
-            ("arn:aws:sqs:us-east-1:000000000000:q", Some("sqs")),
-            ("http://127.0.0.1:9/hook", Some("http")),
-            ("https://shop.example/", Some("https")),
-            ("a@b.example", Some("email")),
-            ("+4712345678", Some("sms")),
-            ("+47 x", None),
-            ("kitchen", None),
-            ("", None),
-        ] {
-            assert_eq!(protocol_of(endpoint), protocol, "{endpoint}");
-        }
-    }
 }

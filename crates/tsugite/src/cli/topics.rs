@@ -474,7 +474,7 @@ mod tests {
         assert_eq!(
             shown(&topic, true),
             "name: t\narn: a\nper_second: published 0.5\nsince_start: published 3\n\
-             outbox: oldest_age_ms -, waiting 1\nattributes:\n  DisplayName: T\n\n\
+             outbox: waiting 1, oldest_age_ms -\nattributes:\n  DisplayName: T\n\n\
              SUBSCRIPTION  PROTOCOL  ENDPOINT  STATE    LAG  FILTER\n\
              i             sqs       e         raw      7    {\"k\":[\"v\"]}\n\
              j             email     f         pending  -    -\n\

@@ -70,6 +70,7 @@ pub(crate) fn open_store(config: &Config, world: World) -> Result<LogStore, Fail
         settings.broker.deleted_guard = Duration::from_secs(limits::DELETED_GUARD_SECONDS);
     }
     settings.broker.in_flight = config.aws.in_flight_limit as usize;
+    settings.broker.filter_policies = config.aws.filter_policies as usize;
     let mut options = Options::new(world, settings);
     let ready_file = config.ready_file.clone();
     options.on_fatal = Arc::new(move |fatal| {

@@ -19,6 +19,8 @@ use super::{
 
 /// More than that in flight is no use of a queue.
 pub(super) const IN_FLIGHT_MOST: u32 = 10_000_000;
+/// A million policies on one topic take some hundred megabytes.
+pub(super) const FILTER_POLICIES_MOST: u32 = 1_000_000;
 const DEFAULT_DATA: &str = "./tsugite-data";
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 const MAX_WORKERS: u64 = 256;
@@ -54,6 +56,7 @@ pub(super) fn build(file: Option<&Path>, raw: Raw, flags: &Overrides) -> Result<
     let data = r.pick("--data", flags.data.as_ref(), raw.data);
     let ready_file = r.pick("--ready-file", flags.ready_file.as_ref(), raw.ready_file);
     let drain = r.pick("--drain-timeout", flags.drain_timeout.as_ref(), raw.drain_timeout);
+    let scope = aws.scope.clone();
     let circuit = circuit::circuit(&mut r, raw.circuit, circuit::Circuit::default());
     let config = Config {
         file: file.map(Path::to_owned),
@@ -71,7 +74,15 @@ pub(super) fn build(file: Option<&Path>, raw: Raw, flags: &Overrides) -> Result<
         aws,
         admin,
         dns: dns(&mut r, raw.dns),
-        declared: declared::declared(&mut r, raw.queues, raw.topics, raw.services, raw.routes, &circuit),
+        declared: declared::declared(
+            &mut r,
+            raw.queues,
+            raw.topics,
+            raw.services,
+            raw.routes,
+            &circuit,
+            &scope,
+        ),
         circuit,
         read,
     };
@@ -285,6 +296,11 @@ fn aws(r: &mut Reader, raw: raw::Aws, flags: &Overrides, read: &mut Vec<PathBuf>
                 declared::count(value, IN_FLIGHT_MOST)
             })
             .unwrap_or(limits::IN_FLIGHT_MESSAGES as u32),
+        filter_policies: r
+            .maybe(raw.sns.filter_policies, |value| {
+                declared::count(value, FILTER_POLICIES_MOST)
+            })
+            .unwrap_or(limits::FILTER_POLICIES as u32),
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use serde_json::Value;
-use tsugite_base::names::{self, DEFAULT_NAMESPACE};
+use tsugite_base::names::{self, DEFAULT_NAMESPACE, Scope};
 use tsugite_broker::{CreateQueueError, check_queue_attribute, settable_attributes};
 
 use super::build::one_of;
@@ -14,6 +14,7 @@ use super::error::nearest;
 use super::raw;
 use super::reader::Reader;
 use super::text;
+use super::topics::{Topic, topic};
 
 /// Everything that shall exist.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -35,24 +36,6 @@ pub struct Queue {
     pub name: String,
     /// AWS attribute names and values.
     pub attributes: BTreeMap<String, String>,
-}
-
-/// A declared topic.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Topic {
-    /// As `CreateTopic` takes it.
-    pub name: String,
-    /// Queues that receive what is published.
-    pub subscriptions: Vec<Subscription>,
-}
-
-/// A declared subscription of a queue to a topic.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Subscription {
-    /// Name of a queue in the same account and region.
-    pub queue: String,
-    /// Deliver the message as it was published, without the SNS envelope.
-    pub raw: bool,
 }
 
 /// A service and its namespace.
@@ -183,6 +166,7 @@ pub(super) fn declared(
     services: Vec<raw::Service>,
     routes: Vec<raw::Route>,
     circuit: &Circuit,
+    scope: &Scope,
 ) -> Declared {
     let mut seen = Seen::default();
     let queues = queues
@@ -191,7 +175,7 @@ pub(super) fn declared(
         .collect();
     let topics = topics
         .into_iter()
-        .filter_map(|raw| topic(r, &mut seen, raw))
+        .filter_map(|raw| topic(r, &mut seen, scope, raw))
         .collect();
     let services = services
         .into_iter()
@@ -211,10 +195,10 @@ pub(super) fn declared(
 
 /// Names that were declared already, with their kind.
 #[derive(Default)]
-struct Seen(BTreeSet<(&'static str, String)>);
+pub(super) struct Seen(BTreeSet<(&'static str, String)>);
 
 impl Seen {
-    fn first(&mut self, kind: &'static str, name: &str) -> Result<(), String> {
+    pub(super) fn first(&mut self, kind: &'static str, name: &str) -> Result<(), String> {
         if self.0.insert((kind, name.to_owned())) {
             Ok(())
         } else {
@@ -262,29 +246,12 @@ fn attribute(queue: &str, key: &str, value: Value) -> Result<String, String> {
 }
 
 /// AWS attributes are texts; numbers, booleans and (for policies) mappings are written out as such.
-fn attribute_text(key: &str, value: Value) -> Result<String, String> {
+pub(super) fn attribute_text(key: &str, value: Value) -> Result<String, String> {
     match value {
         Value::String(text) => Ok(text),
         Value::Null => Err(format!("the attribute `{key}` has no value")),
         other => Ok(other.to_string()),
     }
-}
-
-fn topic(r: &mut Reader, seen: &mut Seen, raw: raw::Topic) -> Option<Topic> {
-    let subscriptions = raw.subscriptions.into_iter().filter_map(|raw| {
-        let queue = r.one(raw.queue, |name| {
-            names::check_queue_name(&name).map_err(|rule| rule.to_string())?;
-            Ok(name)
-        })?;
-        Some(Subscription { queue, raw: raw.raw })
-    });
-    let subscriptions = subscriptions.collect();
-    let name = r.one(raw.name, |name| {
-        names::check_topic_name(&name).map_err(|rule| rule.to_string())?;
-        seen.first("topic", &name)?;
-        Ok(name)
-    })?;
-    Some(Topic { name, subscriptions })
 }
 
 fn service(r: &mut Reader, seen: &mut Seen, raw: raw::Service, base: &Circuit) -> Option<Service> {

@@ -12,6 +12,7 @@ mod raw;
 mod reader;
 pub mod schema;
 pub mod text;
+mod topics;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -20,11 +21,10 @@ use std::time::Duration;
 use tsugite_base::names::Scope;
 
 pub use circuit::Circuit;
-pub use declared::{
-    Declared, HealthCheck, Instance, Protocol, Queue, Route, Service, ServiceName, Subscription, Topic,
-};
+pub use declared::{Declared, HealthCheck, Instance, Protocol, Queue, Route, Service, ServiceName};
 pub use error::{ConfigError, Place, Problem};
 pub use keys::Key;
+pub use topics::{Subscription, Topic};
 
 /// The commented configuration that lists every key with its default.
 pub const EXAMPLE: &str = include_str!("../../tsugite.example.yaml");
@@ -110,6 +110,8 @@ pub struct Aws {
     pub deleted_queue_guard: bool,
     /// Messages of one queue that may be in flight at the same time.
     pub in_flight_limit: u32,
+    /// Filter policies that the subscriptions of one topic can have.
+    pub filter_policies: u32,
     /// What is asked of callers.
     pub auth: Auth,
     /// The keys that were given out.

@@ -80,6 +80,14 @@ pub(super) struct Aws {
     pub(super) purge_guard: Maybe<bool>,
     pub(super) deleted_queue_guard: Maybe<bool>,
     pub(super) in_flight_limit: Maybe<u64>,
+    #[serde(deserialize_with = "section")]
+    pub(super) sns: Sns,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Sns {
+    pub(super) filter_policies: Maybe<u64>,
 }
 
 /// Not printed anywhere: it may hold a secret.
@@ -137,15 +145,28 @@ pub(super) struct Queue {
 pub(super) struct Topic {
     pub(super) name: Text,
     #[serde(default, deserialize_with = "section")]
+    pub(super) attributes: BTreeMap<String, Spanned<serde_json::Value>>,
+    #[serde(default, deserialize_with = "section")]
     pub(super) subscriptions: Vec<Subscription>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Subscription {
-    pub(super) queue: Text,
+    #[serde(default)]
+    pub(super) queue: Maybe<String>,
+    #[serde(default)]
+    pub(super) endpoint: Maybe<String>,
+    #[serde(default)]
+    pub(super) protocol: Maybe<String>,
     #[serde(default)]
     pub(super) raw: bool,
+    #[serde(default)]
+    pub(super) filter_policy: Maybe<serde_json::Value>,
+    #[serde(default)]
+    pub(super) filter_policy_scope: Maybe<String>,
+    #[serde(default, deserialize_with = "section")]
+    pub(super) attributes: BTreeMap<String, Spanned<serde_json::Value>>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -95,7 +95,12 @@ fn the_commented_keys_of_the_example_are_good_too() {
         r#"{"deadLetterTargetArn":"arn:aws:sqs:us-east-1:000000000000:orders-dead","maxReceiveCount":5}"#
     );
     assert_eq!(declared.queues[1].attributes["VisibilityTimeout"], "30");
-    assert!(declared.topics[0].subscriptions[0].raw);
+    let topic = &declared.topics[0];
+    assert_eq!(topic.attributes["DisplayName"], "Orders");
+    let attributes = &topic.subscriptions[0].attributes;
+    assert_eq!(attributes["RawMessageDelivery"], "true");
+    assert_eq!(attributes["FilterPolicy"], r#"{"kind":["order","return"]}"#);
+    assert_eq!(topic.subscriptions[1].protocol.name(), "https");
     let service = &declared.services[0];
     assert_eq!(
         (service.name.to_string().as_str(), service.instances[0].port),
@@ -210,6 +215,10 @@ fn bad_keys_and_values_are_named_with_their_place() {
     refused(
         "aws:\n  in_flight_limit: 0\n",
         "t.yaml:2:20: 0 is out of range; it must be 1 to 10000000",
+    );
+    refused(
+        "aws:\n  sns: {filter_policies: 0}\n",
+        "t.yaml:2:26: 0 is out of range; it must be 1 to 1000000",
     );
     refused(
         "admin:\n  token_file: /nonexistent/token\n",
@@ -519,4 +528,77 @@ fn new_keys_count_at_once_and_a_new_mode_after_a_restart() {
 fn secrets_do_not_show() {
     let secret = Secret("0123456789abcdef".into());
     assert_eq!(format!("{secret:?}"), "Secret(…)");
+}
+
+#[test]
+fn topics_are_checked_as_sns_checks_them() {
+    for (topic, expected) in [
+        (
+            "{name: t, attributes: {DisplayNaem: x}}",
+            "t.yaml:2:41: `DisplayNaem` is no attribute of a topic; did you mean `DisplayName`?",
+        ),
+        (
+            "{name: t, attributes: {SignatureVersion: 3}}",
+            "t.yaml:2:46: Invalid parameter: SignatureVersion Reason: 3: must be 1 or 2",
+        ),
+        (
+            "{name: t, attributes: {ContentBasedDeduplication: true}}",
+            "t.yaml:2:55: Invalid parameter: ContentBasedDeduplication Reason: the attribute is for FIFO topics only",
+        ),
+        (
+            "{name: t, subscriptions: [{raw: true}]}",
+            "a subscription of `t` has neither `queue` nor `endpoint`",
+        ),
+        (
+            "{name: t, subscriptions: [{queue: q, endpoint: \"http://h/\"}]}",
+            "t.yaml:2:39: a subscription has either `queue` or `endpoint`, not both",
+        ),
+        (
+            "{name: t, subscriptions: [{queue: q.fifo}]}",
+            "t.yaml:2:39: Invalid parameter: Invalid parameter: Endpoint Reason: FIFO SQS Queues can not be subscribed to \
+             standard SNS topics",
+        ),
+        (
+            "{name: t, subscriptions: [{endpoint: q}]}",
+            "t.yaml:2:42: `q` is no URL, ARN of a queue, mail address or phone number; write `queue: q` if it is the name \
+             of a queue",
+        ),
+        (
+            "{name: t, subscriptions: [{endpoint: q, protocol: lambda}]}",
+            "t.yaml:2:42: `q` is no URL, ARN of a queue, mail address or phone number; write `queue: q` if it is the name \
+             of a queue\nt.yaml:2:55: Invalid parameter: Protocol Reason: lambda: Tsugite delivers to sqs, http and https; \
+             see docs/sns.md",
+        ),
+        (
+            "{name: t, subscriptions: [{queue: q, attributes: {FilterPolicy: {}}}]}",
+            "t.yaml:2:69: the attribute `FilterPolicy` has a key of its own: `filter_policy`",
+        ),
+        (
+            "{name: t, subscriptions: [{queue: q, attributes: {DeliveryPolicy: {}}}]}",
+            "t.yaml:2:71: Invalid parameter: Attributes Reason: DeliveryPolicy: delivery protocol [sqs] does not support a \
+             delivery policy.",
+        ),
+        (
+            "{name: t, subscriptions: [{queue: q, filter_policy_scope: Body}]}",
+            "t.yaml:2:63: unknown value `Body`; it must be MessageAttributes or MessageBody",
+        ),
+    ] {
+        refused(&format!("topics:\n  - {topic}\n"), expected);
+    }
+    let nested = "topics: [{name: t, subscriptions: [{queue: q, filter_policy: {a: {b: [1]}}}]}]";
+    assert!(
+        parse(nested).unwrap_err().contains("FilterPolicy"),
+        "nesting is for the body"
+    );
+    let body = nested.replace(
+        "filter_policy:",
+        "filter_policy_scope: MessageBody, filter_policy:",
+    );
+    let topics = parse(&body).unwrap().declared.topics;
+    assert_eq!(
+        topics[0].subscriptions[0].attributes["FilterPolicy"],
+        r#"{"a":{"b":[1]}}"#
+    );
+    let fifo = parse("topics: [{name: t.fifo, attributes: {ContentBasedDeduplication: true}}]").unwrap();
+    assert_eq!(fifo.declared.topics[0].attributes["FifoTopic"], "true");
 }

@@ -101,25 +101,28 @@ async fn declare_topic<S: Messaging>(
     let key = TopicKey::new(config.aws.scope.clone(), &topic.name);
     let command = CreateTopic {
         topic: key.clone(),
+        attributes: topic.attributes.clone().into_iter().collect(),
         ..CreateTopic::default()
     };
     let what = format!("the topic `{}`", topic.name);
     store.create_topic(command).await.map_err(refused(what))?;
     for subscription in &topic.subscriptions {
-        let queue = QueueKey::new(config.aws.scope.clone(), &subscription.queue);
-        let what = format!("a subscription of `{}` to `{}`", subscription.queue, topic.name);
-        store.queue(queue.clone()).await.map_err(refused(what))?;
+        let shown = subscription.queue.as_ref().unwrap_or(&subscription.endpoint);
+        let what = format!("a subscription of `{shown}` to `{}`", topic.name);
+        if let Some(queue) = &subscription.queue {
+            let queue = QueueKey::new(config.aws.scope.clone(), queue);
+            store.queue(queue).await.map_err(refused(&what))?;
+        }
         let command = Subscribe {
             topic: key.clone(),
             id: world.uuid(),
             owner: key.scope.account.clone(),
             principal: format!("arn:aws:iam::{}:root", key.scope.account),
-            token: String::new(),
-            protocol: "sqs".to_owned(),
-            endpoint: queue.arn().to_string(),
-            attributes: vec![("RawMessageDelivery".to_owned(), subscription.raw.to_string())],
+            token: format!("{}{}", world.uuid(), world.uuid()),
+            protocol: subscription.protocol.name().to_owned(),
+            endpoint: subscription.endpoint.clone(),
+            attributes: subscription.attributes.clone().into_iter().collect(),
         };
-        let what = format!("a subscription of `{}` to `{}`", subscription.queue, topic.name);
         store.subscribe(command).await.map_err(refused(what))?;
     }
     Ok(())

@@ -2,6 +2,8 @@
 //!
 //! Tests hold it against the keys that the reader knows and against the committed `tsugite.schema.json`.
 
+mod topics;
+
 use serde_json::{Map, Value, json};
 use tsugite_base::limits;
 
@@ -84,7 +86,10 @@ fn top() -> Keys {
         ),
         (
             "topics",
-            list("Topics that shall exist.", object("A topic.", &["name"], topic())),
+            list(
+                "Topics that shall exist.",
+                object("A topic.", &["name"], topics::topic()),
+            ),
         ),
         (
             "services",
@@ -198,6 +203,7 @@ fn aws() -> Keys {
                 "type": "integer", "minimum": 1, "maximum": IN_FLIGHT_MOST, "default": limits::IN_FLIGHT_MESSAGES
             }),
         ),
+        ("sns", object("Topics.", &[], topics::sns())),
     ]
 }
 
@@ -269,23 +275,6 @@ fn queue() -> Keys {
     vec![
         ("name", string("Its name, as CreateQueue takes it.")),
         ("attributes", attributes),
-    ]
-}
-
-fn topic() -> Keys {
-    let subscription = vec![
-        ("queue", string("Name of a queue in the same account and region.")),
-        ("raw", flag("Deliver messages without the SNS envelope.")),
-    ];
-    vec![
-        ("name", string("Its name, as CreateTopic takes it.")),
-        (
-            "subscriptions",
-            list(
-                "Queues that receive what is published.",
-                object("A subscription.", &["queue"], subscription),
-            ),
-        ),
     ]
 }
 
