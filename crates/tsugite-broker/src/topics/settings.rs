@@ -271,7 +271,8 @@ impl TopicSettings {
 /// Whether a topic of that name takes this attribute with this value at its creation, as far as that can be told
 /// without its other attributes.
 pub fn check_topic_attribute(topic: &TopicKey, name: &str, value: &str) -> Result<(), ParameterInvalid> {
-    TopicSettings::new(Timestamp(0)).set(topic, name, value)
+    let checked = TopicSettings::new(Timestamp(0)).set(topic, name, value);
+    checked.map_err(AttributeInvalid::stated)
 }
 
 pub(super) fn put_map(out: &mut Vec<u8>, map: &BTreeMap<String, String>) {

@@ -293,7 +293,7 @@ pub(super) async fn publish<S: Store>(
     let reply = admin.store.publish(command).await;
     let reply = reply.map_err(|failure| match failure {
         Failure::Refused(PublishBatchError::Topic(error)) => missing(Failure::Refused(error)),
-        Failure::Refused(PublishBatchError::TooLong(error)) => Problem::invalid(error.to_string()),
+        Failure::Refused(refused) => Problem::invalid(refused.to_string()),
         Failure::Unavailable(unavailable) => unavailable.into(),
     })?;
     let published = reply.results.into_iter().next();

@@ -105,7 +105,7 @@ pub(super) fn topic(r: &mut Reader, seen: &mut Seen, scope: &Scope, raw: raw::To
 
 /// What is wrong with an attribute, with a hint if there is none of that name.
 fn told(error: &ParameterInvalid, name: &str, of: &str, known: &[&str]) -> String {
-    if error.what != "AttributeName" {
+    if !error.text.contains("Unknown attribute") {
         return error.to_string();
     }
     let near = nearest(name, known).map(|near| format!("; did you mean `{near}`?"));

@@ -36,7 +36,7 @@ mod tests {
 
     #[test]
     fn tokens_say_where_they_are_from() {
-        let world = World::host();
+        let (world, _) = crate::world::host();
         let (one, other) = (new(&world, "eu-west-1"), new(&world, "eu-west-1"));
         assert_ne!(one, other);
         assert_eq!(region(&one).as_deref(), Some("eu-west-1"));
