@@ -41,6 +41,7 @@ use self::guard::Guard;
 use self::resource::Resource;
 use crate::aws::AwsDoor;
 use crate::config::Config;
+use crate::deliver::Deliverer;
 use crate::run::Addresses;
 use crate::world::HostClock;
 
@@ -58,6 +59,8 @@ pub struct Admin<S> {
     pub(crate) addresses: Addresses,
     pub(crate) gateway: Arc<Shared>,
     pub(crate) aws: Arc<AwsDoor<S>>,
+    /// Who knows how deliveries to endpoints go.
+    pub(crate) deliverer: Arc<Deliverer>,
     pub(crate) started: Mono,
     /// The clock of `world`, if it may be moved.
     pub(crate) movable: Option<Arc<HostClock>>,
@@ -79,6 +82,7 @@ impl<S: Store> Admin<S> {
         addresses: Addresses,
         gateway: Arc<Shared>,
         aws: Arc<AwsDoor<S>>,
+        deliverer: Arc<Deliverer>,
     ) -> Admin<S> {
         let guard = Guard::new(config.borrow().admin.clone());
         Admin {
@@ -90,6 +94,7 @@ impl<S: Store> Admin<S> {
             addresses,
             gateway,
             aws,
+            deliverer,
             guard: ArcSwap::from_pointee(guard),
             ready: AtomicBool::new(false),
             requests: AtomicU64::new(0),

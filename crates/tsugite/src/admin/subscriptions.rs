@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tsugite_aws::time::iso_millis;
 use tsugite_base::Uuid;
 use tsugite_broker::{
     Protocol, QueueKey, Subscribe, SubscribeError, SubscriptionInfo, SubscriptionKey, SubscriptionNotFound,
@@ -18,6 +19,7 @@ use super::messages::{number, read};
 use super::queues::queue_path;
 use super::topics::{locate, missing, text};
 use super::{Admin, Query, Store};
+use crate::deliver::EndpointReport;
 
 /// Subscriptions on a page, unless asked for otherwise.
 pub(super) const PAGE: usize = 100;
@@ -73,7 +75,7 @@ pub(super) async fn page<S: Store>(
     let page = page.map_err(missing)?;
     let bodies = page.elements.iter().map(|info| {
         let links = links(admin, at, info);
-        with_links(body_of(info), links)
+        with_links(body_of(admin, info), links)
     });
     let bodies = bodies.collect();
     let next = page
@@ -82,7 +84,7 @@ pub(super) async fn page<S: Store>(
     Ok((bodies, next))
 }
 
-fn body_of(info: &SubscriptionInfo) -> Value {
+fn body_of<S: Store>(admin: &Admin<S>, info: &SubscriptionInfo) -> Value {
     // What was found valid is JSON.
     let filter = info.filter.as_deref();
     let filter: Option<Value> = filter.and_then(|text| serde_json::from_str(text).ok());
@@ -102,6 +104,24 @@ fn body_of(info: &SubscriptionInfo) -> Value {
         "lag": lag,
         "waiting": info.waiting,
         "in_flight": info.in_flight,
+        "deliveries": admin.deliverer.report(&info.subscription).map(|report| deliveries(&report)),
+    })
+}
+
+/// How deliveries to an endpoint go, since the start.
+fn deliveries(report: &EndpointReport) -> Value {
+    let (failed, error) = report.last_error.clone().unzip();
+    json!({
+        "attempts": report.attempts,
+        "successes": report.successes,
+        "failures": report.failures,
+        "given_up": report.given_up,
+        "under_way": report.in_flight,
+        "last_status": report.last_status,
+        "last_success": report.last_success.map(iso_millis),
+        "last_failure": failed.map(iso_millis),
+        "last_error": error,
+        "next_try": report.next_try.map(iso_millis),
     })
 }
 
@@ -134,7 +154,7 @@ pub(super) async fn get<S: Store>(
     let attributes = admin.store.subscription_attributes(info.subscription.clone());
     let attributes = attributes.await.map_err(|failure| gone(failure, name, id))?;
     let attributes: BTreeMap<String, String> = attributes.into_iter().collect();
-    let mut body = body_of(&info);
+    let mut body = body_of(admin, &info);
     body["attributes"] = json!(attributes);
     Ok(document(StatusCode::OK, body, links(admin, &at, &info)))
 }
@@ -273,7 +293,7 @@ pub(super) async fn subscribe<S: Store>(
     let shown = key.id.to_string();
     let info = admin.store.subscription(key).await;
     let info = info.map_err(|failure| gone(failure, name, &shown))?;
-    Ok(document(status, body_of(&info), links(admin, &at, &info)))
+    Ok(document(status, body_of(admin, &info), links(admin, &at, &info)))
 }
 
 /// What only the endpoint gets to know.

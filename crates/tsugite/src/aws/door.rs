@@ -25,6 +25,7 @@ use super::policies::Policies;
 use super::reply::{self, Protocol};
 use super::{body, connection, sns, sqs, sts};
 use crate::cloudmap;
+use crate::signing::{self, Signer};
 
 /// What the operator decides about the door.
 #[derive(Clone, Debug, Default)]
@@ -48,12 +49,13 @@ pub struct AwsDoor<S> {
     settings: Settings,
     guard: Guard,
     auth: Auth,
+    signer: Arc<Signer>,
     metrics: Metrics,
 }
 
 impl<S: Messaging + RegistryStore> AwsDoor<S> {
-    /// A door to `store`.
-    pub fn new(store: S, world: World, mut settings: Settings) -> AwsDoor<S> {
+    /// A door to `store`. `signer` signs what subscribers receive.
+    pub fn new(store: S, world: World, signer: Arc<Signer>, mut settings: Settings) -> AwsDoor<S> {
         let auth = Auth::new(settings.auth, std::mem::take(&mut settings.keys));
         let hosts = settings.host.as_deref().map(guard::host_of);
         let guard = Guard {
@@ -66,6 +68,7 @@ impl<S: Messaging + RegistryStore> AwsDoor<S> {
             settings,
             guard,
             auth,
+            signer,
             metrics: Metrics::new(),
         }
     }
@@ -121,6 +124,9 @@ impl<S: Messaging + RegistryStore> connection::Service for Served<S> {
             .headers
             .get("x-amz-target")
             .map(|target| target.to_str().unwrap_or("(not text)"));
+        if let Some(response) = self.certificate(&head, request_id).await {
+            return response;
+        }
         let answered = match target {
             Some(target) => self.json(&head, target, (body, &peer), request_id).await,
             None => self.query(&head, (body, &peer), request_id).await,
@@ -147,6 +153,21 @@ impl<S: Messaging + RegistryStore> Served<S> {
         let mut ids = self.ids.borrow_mut();
         let (high, low) = (ids.next_u64(), ids.next_u64());
         Uuid::v4(((u128::from(high) << 64) | u128::from(low)).to_le_bytes())
+    }
+
+    /// Answers a request for the certificate of a signature, which anybody may read: it is how they check messages.
+    async fn certificate(&self, head: &request::Parts, id: Uuid) -> Option<Response<Full<Bytes>>> {
+        if head.method != Method::GET || !head.uri.path().starts_with(signing::PATH_PREFIX) {
+            return None;
+        }
+        match self.door.signer.certificate(head.uri.path()).await {
+            Ok(Some(pem)) => Some(reply::certificate(id, pem)),
+            Ok(None) => Some(reply::no_certificate(id)),
+            Err(error) => {
+                let error = AwsError::unavailable(error.to_string());
+                Some(reply::response(Protocol::Query(sns::NAMESPACE), id, Err(error)))
+            }
+        }
     }
 
     /// Answers a request of AWS JSON: `X-Amz-Target: <service>.<action>`.
@@ -187,6 +208,7 @@ impl<S: Messaging + RegistryStore> Served<S> {
                     context: &context,
                     stop: &self.stop,
                     policies: &self.policies,
+                    signer: &self.door.signer,
                     peer,
                     fields: Fields::parse(&body)?,
                 };
@@ -275,6 +297,7 @@ impl<S: Messaging + RegistryStore> Served<S> {
                     context: &context,
                     stop: &self.stop,
                     policies: &self.policies,
+                    signer: &self.door.signer,
                     peer,
                     fields: sqs::query::fields(operation, &form, head.uri.path())?,
                 };

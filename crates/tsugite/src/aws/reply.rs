@@ -19,6 +19,38 @@ pub(super) enum Protocol {
     Query(&'static str),
 }
 
+/// The certificate of a signature.
+pub(super) fn certificate(request_id: Uuid, pem: String) -> Response<Full<Bytes>> {
+    plain(request_id, StatusCode::OK, "application/x-pem-file", pem)
+}
+
+/// There is no certificate of that name.
+pub(super) fn no_certificate(request_id: Uuid) -> Response<Full<Bytes>> {
+    let text = "there is no such certificate\n".to_owned();
+    plain(
+        request_id,
+        StatusCode::NOT_FOUND,
+        "text/plain; charset=utf-8",
+        text,
+    )
+}
+
+fn plain(
+    request_id: Uuid,
+    status: StatusCode,
+    content_type: &'static str,
+    text: String,
+) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(text)));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    if let Ok(id) = HeaderValue::from_bytes(&request_id.text()) {
+        headers.insert(REQUEST_ID, id);
+    }
+    response
+}
+
 /// The response to a request that ended so.
 pub(super) fn response(
     protocol: Protocol,

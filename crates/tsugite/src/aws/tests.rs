@@ -11,12 +11,15 @@ use tsugite_log::disk::sim::{Image, SimDisk};
 use tsugite_log::{LogStore, Options};
 
 use super::{AwsDoor, Settings, serve};
+use crate::signing::tests::Scratch;
 
 struct Served {
     address: SocketAddr,
     stop: watch::Sender<bool>,
     thread: Option<JoinHandle<()>>,
     door: Arc<AwsDoor<LogStore>>,
+    /// Where the signing keys are.
+    _keys: Scratch,
 }
 
 impl Served {
@@ -24,7 +27,9 @@ impl Served {
         let (world, _) = crate::world::host();
         let options = Options::new(world.clone(), tsugite_log::Settings::default());
         let store = LogStore::open(options, Arc::new(SimDisk::new(1, Image::new()))).unwrap();
-        let door = Arc::new(AwsDoor::new(store, world, Settings::default()));
+        let keys = Scratch::new();
+        let signer = Arc::new(keys.signer());
+        let door = Arc::new(AwsDoor::new(store, world, signer, Settings::default()));
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
@@ -46,6 +51,7 @@ impl Served {
             stop,
             thread: Some(thread),
             door,
+            _keys: keys,
         }
     }
 
@@ -266,4 +272,46 @@ fn broken_clients_do_no_harm() {
         assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{answer}");
     }
     assert_eq!(served.sqs("ListQueues", "{}"), "{}");
+}
+
+#[test]
+fn what_a_topic_sends_to_a_queue_is_signed_by_a_certificate_that_is_served() {
+    let served = Served::start();
+    served.sqs("CreateQueue", r#"{"QueueName":"q"}"#);
+    let get = |target: &str| {
+        let request = format!("GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        served.exchange(request.as_bytes())
+    };
+    let topic = "arn:aws:sns:us-east-1:000000000000:t";
+    for action in [
+        "CreateTopic&Name=t".to_owned(),
+        format!("Subscribe&TopicArn={topic}&Protocol=sqs&Endpoint=arn:aws:sqs:us-east-1:000000000000:q"),
+        format!("Publish&TopicArn={topic}&Message=hello"),
+    ] {
+        let answer = get(&format!("/?Version=2010-03-31&Action={action}"));
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    }
+    let answer: serde_json::Value =
+        serde_json::from_str(&served.sqs("ReceiveMessage", r#"{"QueueUrl":"q"}"#)).unwrap();
+    let body = answer["Messages"][0]["Body"].as_str().unwrap();
+    let envelope: serde_json::Value = serde_json::from_str(body).unwrap();
+    assert_eq!(
+        (&envelope["Message"], &envelope["SignatureVersion"]),
+        (&"hello".into(), &"1".into())
+    );
+    assert_eq!(
+        envelope["Signature"].as_str().unwrap().len(),
+        344,
+        "256 bytes in base64"
+    );
+    let url = envelope["SigningCertURL"].as_str().unwrap();
+    let path = url.strip_prefix("http://localhost/").unwrap();
+    let answer = get(&format!("/{path}"));
+    assert!(
+        answer.starts_with("HTTP/1.1 200 ") && answer.contains("-----BEGIN CERTIFICATE-----"),
+        "{answer}"
+    );
+    assert!(!answer.contains("PRIVATE"), "{answer}");
+    let answer = get("/SimpleNotificationService-other.pem");
+    assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
 }

@@ -11,7 +11,7 @@ use tsugite_log::{LogStore, Options};
 
 use super::{Failed, Up};
 use crate::config::{Config, LogFormat};
-use crate::run::{self, Addresses, Listeners, reload, signals};
+use crate::run::{self, Addresses, Listeners, near, reload, signals};
 use crate::{process, telemetry, world};
 
 pub(super) fn up(flags: &Up) -> Result<(), Failed> {
@@ -70,7 +70,7 @@ pub(crate) fn open_store(config: &Config, world: World) -> Result<LogStore, Fail
         settings.broker.deleted_guard = Duration::from_secs(limits::DELETED_GUARD_SECONDS);
     }
     settings.broker.in_flight = config.aws.in_flight_limit as usize;
-    settings.broker.filter_policies = config.aws.filter_policies as usize;
+    settings.broker.filter_policies = config.aws.sns.filter_policies as usize;
     let mut options = Options::new(world, settings);
     let ready_file = config.ready_file.clone();
     options.on_fatal = Arc::new(move |fatal| {
@@ -154,16 +154,4 @@ fn greeting(config: &Config, addresses: &Addresses, took: std::time::Duration) -
         ));
     }
     out
-}
-
-/// The address under which this machine reaches itself.
-fn near(mut address: SocketAddr) -> SocketAddr {
-    if address.ip().is_unspecified() {
-        let loopback: std::net::IpAddr = match address.is_ipv4() {
-            true => std::net::Ipv4Addr::LOCALHOST.into(),
-            false => std::net::Ipv6Addr::LOCALHOST.into(),
-        };
-        address.set_ip(loopback);
-    }
-    address
 }

@@ -14,13 +14,11 @@ use super::keys;
 use super::raw::{self, Maybe, Raw};
 use super::reader::Reader;
 use super::{
-    Admin, Auth, Aws, Config, Dns, Listen, Log, LogFormat, Overrides, Secret, circuit, declared, text,
+    Admin, Auth, Aws, Config, Dns, Listen, Log, LogFormat, Overrides, Secret, circuit, declared, sns, text,
 };
 
 /// More than that in flight is no use of a queue.
 pub(super) const IN_FLIGHT_MOST: u32 = 10_000_000;
-/// A million policies on one topic take some hundred megabytes.
-pub(super) const FILTER_POLICIES_MOST: u32 = 1_000_000;
 const DEFAULT_DATA: &str = "./tsugite-data";
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 const MAX_WORKERS: u64 = 256;
@@ -296,11 +294,7 @@ fn aws(r: &mut Reader, raw: raw::Aws, flags: &Overrides, read: &mut Vec<PathBuf>
                 declared::count(value, IN_FLIGHT_MOST)
             })
             .unwrap_or(limits::IN_FLIGHT_MESSAGES as u32),
-        filter_policies: r
-            .maybe(raw.sns.filter_policies, |value| {
-                declared::count(value, FILTER_POLICIES_MOST)
-            })
-            .unwrap_or(limits::FILTER_POLICIES as u32),
+        sns: sns::sns(r, raw.sns),
     }
 }
 

@@ -11,6 +11,7 @@ mod keys;
 mod raw;
 mod reader;
 pub mod schema;
+mod sns;
 pub mod text;
 mod topics;
 
@@ -24,6 +25,7 @@ pub use circuit::Circuit;
 pub use declared::{Declared, HealthCheck, Instance, Protocol, Queue, Route, Service, ServiceName};
 pub use error::{ConfigError, Place, Problem};
 pub use keys::Key;
+pub use sns::Sns;
 pub use topics::{Subscription, Topic};
 
 /// The commented configuration that lists every key with its default.
@@ -110,8 +112,8 @@ pub struct Aws {
     pub deleted_queue_guard: bool,
     /// Messages of one queue that may be in flight at the same time.
     pub in_flight_limit: u32,
-    /// Filter policies that the subscriptions of one topic can have.
-    pub filter_policies: u32,
+    /// What topics deliver, and how.
+    pub sns: Sns,
     /// What is asked of callers.
     pub auth: Auth,
     /// The keys that were given out.
@@ -219,6 +221,7 @@ impl Config {
             ("log.format", a.log.format != b.log.format),
             ("aws.auth", a.aws.auth != b.aws.auth),
             ("aws", (&a.aws.scope, &a.aws.host) != (&b.aws.scope, &b.aws.host)),
+            ("aws.sns", a.aws.sns != b.aws.sns),
             ("dns.ttl", a.dns.ttl != b.dns.ttl),
         ]
         .into_iter()

@@ -88,6 +88,11 @@ pub(super) struct Aws {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Sns {
     pub(super) filter_policies: Maybe<u64>,
+    pub(super) certificate_url: Maybe<String>,
+    pub(super) timeout: Maybe<String>,
+    pub(super) any_address: Maybe<bool>,
+    pub(super) ca_file: Maybe<String>,
+    pub(super) insecure_tls: Maybe<bool>,
 }
 
 /// Not printed anywhere: it may hold a secret.

@@ -59,7 +59,9 @@ fn example_switched_on() -> String {
     let mut lines: Vec<String> = Vec::new();
     for line in EXAMPLE.lines() {
         if line.trim_start().starts_with("##")
-            || ["token_file", "keys_file"].iter().any(|file| line.contains(file))
+            || ["token_file", "keys_file", "ca_file"]
+                .iter()
+                .any(|file| line.contains(file))
         {
             continue;
         }

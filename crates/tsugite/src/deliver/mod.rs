@@ -31,10 +31,10 @@ use tsugite_broker::{
     ChangeVisibility, ChangeVisibilityError, ChangeVisibilityReply, DeleteError, DeleteMessages, DeleteReply,
     GiveUp, Message, Outbox, Receive, ReceiveError, SubscriptionKey,
 };
-use tsugite_engine::{Failure, Unavailable};
+use tsugite_engine::{Failure, Messaging, Topics, Unavailable};
 
 use self::client::Client;
-use self::report::Ledger;
+use self::report::{Ledger, Totals};
 use crate::signing::Signer;
 
 pub use self::client::{ClientSettings, Post, PostError};
@@ -72,6 +72,35 @@ pub trait Source: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Result<ChangeVisibilityReply, Failure<ChangeVisibilityError>>> + Send;
     /// Gives a message up.
     fn give_up(&self, command: GiveUp) -> impl Future<Output = Result<bool, Unavailable>> + Send;
+}
+
+impl<M: Messaging> Source for M {
+    fn outboxes(&self) -> Vec<Outbox> {
+        Topics::outboxes(self)
+    }
+
+    fn outbox_changes(&self) -> watch::Receiver<u64> {
+        Topics::outbox_changes(self)
+    }
+
+    async fn receive(&self, command: Receive) -> Result<Vec<Message>, Failure<ReceiveError>> {
+        Messaging::receive(self, command).await
+    }
+
+    async fn delete(&self, command: DeleteMessages) -> Result<DeleteReply, Failure<DeleteError>> {
+        Messaging::delete(self, command).await
+    }
+
+    async fn change_visibility(
+        &self,
+        command: ChangeVisibility,
+    ) -> Result<ChangeVisibilityReply, Failure<ChangeVisibilityError>> {
+        Messaging::change_visibility(self, command).await
+    }
+
+    async fn give_up(&self, command: GiveUp) -> Result<bool, Unavailable> {
+        Topics::give_up(self, command).await
+    }
 }
 
 /// What the operator decides.
@@ -113,6 +142,7 @@ struct Context<S> {
     client: Arc<Client>,
     base_url: String,
     ledgers: Arc<Ledgers>,
+    totals: Arc<Totals>,
 }
 
 type Ledgers = Mutex<HashMap<SubscriptionKey, Arc<Ledger>>>;
@@ -122,8 +152,9 @@ pub struct Deliverer {
     world: World,
     runtime: Option<Runtime>,
     stage: watch::Sender<Stage>,
-    supervisor: Option<JoinHandle<()>>,
+    supervisor: Mutex<Option<JoinHandle<()>>>,
     ledgers: Arc<Ledgers>,
+    totals: Arc<Totals>,
 }
 
 impl Deliverer {
@@ -141,6 +172,7 @@ impl Deliverer {
             .enable_time()
             .build()?;
         let ledgers = Arc::new(Ledgers::default());
+        let totals = Arc::new(Totals::default());
         let context = Arc::new(Context {
             store,
             world: world.clone(),
@@ -148,6 +180,7 @@ impl Deliverer {
             client: Arc::new(Client::new(settings.client)),
             base_url: settings.base_url,
             ledgers: ledgers.clone(),
+            totals: totals.clone(),
         });
         let (stage, stages) = watch::channel(Stage::Run);
         let supervisor = runtime.spawn(supervise(context, stages));
@@ -155,8 +188,9 @@ impl Deliverer {
             world,
             runtime: Some(runtime),
             stage,
-            supervisor: Some(supervisor),
+            supervisor: Mutex::new(Some(supervisor)),
             ledgers,
+            totals,
         })
     }
 
@@ -167,9 +201,19 @@ impl Deliverer {
         ledgers.get(subscription).map(|ledger| ledger.report(now))
     }
 
+    /// Tries that succeeded, tries that failed and messages given up, at all endpoints since the start.
+    pub fn totals(&self) -> [u64; 3] {
+        self.totals.read()
+    }
+
     /// Begins nothing new, waits a little for what is under way and cuts the rest, which the next start delivers.
-    pub async fn stop(mut self) {
-        let Some(mut supervisor) = self.supervisor.take() else {
+    pub async fn stop(&self) {
+        let supervisor = self
+            .supervisor
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let Some(mut supervisor) = supervisor else {
             return;
         };
         self.stage.send_replace(Stage::Finish);
@@ -246,7 +290,10 @@ fn follow<S: Source>(
                 running.insert(key, known);
             }
             _ => {
-                let ledger = ledgers.entry(key.clone()).or_default().clone();
+                let ledger = ledgers.entry(key.clone());
+                let ledger = ledger
+                    .or_insert_with(|| Arc::new(Ledger::new(context.totals.clone())))
+                    .clone();
                 let (outbox, of_loop) = watch::channel(outbox);
                 let task = tokio::spawn(endpoint::run(context.clone(), of_loop, ledger, stage.clone()));
                 running.insert(key, Running { outbox, task });

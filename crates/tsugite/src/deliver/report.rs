@@ -1,6 +1,7 @@
 //! How deliveries to an endpoint go, for people.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tsugite_base::Timestamp;
 
@@ -29,13 +30,38 @@ pub struct EndpointReport {
     pub next_try: Option<Timestamp>,
 }
 
+/// What happened at all endpoints since the start, also at those that are gone.
+#[derive(Debug, Default)]
+pub(super) struct Totals {
+    successes: AtomicU64,
+    failures: AtomicU64,
+    given_up: AtomicU64,
+}
+
+impl Totals {
+    /// Tries that succeeded, tries that failed, messages given up.
+    pub(super) fn read(&self) -> [u64; 3] {
+        [&self.successes, &self.failures, &self.given_up].map(|total| total.load(Relaxed))
+    }
+}
+
 /// The report while it is written.
 #[derive(Debug, Default)]
-pub(super) struct Ledger(Mutex<EndpointReport>);
+pub(super) struct Ledger {
+    report: Mutex<EndpointReport>,
+    totals: Arc<Totals>,
+}
 
 impl Ledger {
+    pub(super) fn new(totals: Arc<Totals>) -> Ledger {
+        Ledger {
+            report: Mutex::default(),
+            totals,
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, EndpointReport> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.report.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn report(&self, now: Timestamp) -> EndpointReport {
@@ -56,6 +82,7 @@ impl Ledger {
     }
 
     pub(super) fn succeeded(&self, status: u16, now: Timestamp) {
+        self.totals.successes.fetch_add(1, Relaxed);
         let mut report = self.lock();
         report.in_flight -= 1;
         report.successes += 1;
@@ -65,13 +92,17 @@ impl Ledger {
 
     /// `next` is when there will be another try; none means never.
     pub(super) fn failed(&self, error: &PostError, next: Option<Timestamp>, now: Timestamp) {
+        self.totals.failures.fetch_add(1, Relaxed);
         let mut report = self.lock();
         report.in_flight -= 1;
         report.failures += 1;
         report.last_status = error.status.or(report.last_status);
         report.last_error = Some((now, error.reason.clone()));
         match next {
-            None => report.given_up += 1,
+            None => {
+                self.totals.given_up.fetch_add(1, Relaxed);
+                report.given_up += 1;
+            }
             Some(next) => {
                 let known = report.next_try.filter(|&at| at > now);
                 report.next_try = Some(known.map_or(next, |at| at.min(next)));

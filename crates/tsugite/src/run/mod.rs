@@ -23,7 +23,9 @@ use tsugite_gateway::Shared;
 use crate::admin::{self, Admin, Store};
 use crate::aws::{self, AwsDoor};
 use crate::config::Config;
+use crate::deliver::{self, Deliverer};
 use crate::feed::Feed;
+use crate::signing::Signer;
 use crate::world::HostClock;
 use crate::{dns, health};
 
@@ -31,6 +33,9 @@ use self::workers::Worker;
 
 pub use declare::{Undeclared, declare};
 pub use listeners::{BindError, Listeners};
+
+/// Threads of deliveries at most: most of their time they wait for others.
+const DELIVERY_THREADS: usize = 4;
 
 /// How far the end has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,7 +109,7 @@ pub async fn run<S: Store>(
     let addresses = listeners
         .addresses()
         .map_err(|error| RunError::Io("a listener has no address", error))?;
-    let program = Program::new(store, world, movable, first.clone(), addresses);
+    let program = Program::new(store, world, movable, first.clone(), addresses)?;
     let (accept, accepting) = watch::channel(false);
     let mut tasks = JoinSet::new();
     program.spawn_control(&mut tasks).await;
@@ -135,6 +140,7 @@ pub async fn run<S: Store>(
         () = impatience(stop, drain) => tracing::warn!("some calls did not finish in time and were cut"),
     }
     drop(doors);
+    program.deliverer.stop().await;
     // Everything acknowledged is on disk already; this saves the next start from reading the log again.
     program.store.close().await;
     // Whoever waits for the file to go may have the ports and the data directory then.
@@ -149,6 +155,7 @@ struct Program<S> {
     gateway: Arc<Shared>,
     aws: Arc<AwsDoor<S>>,
     admin: Arc<Admin<S>>,
+    deliverer: Arc<Deliverer>,
     /// The configuration in force.
     applied: watch::Sender<Arc<Config>>,
     /// Its `dns.max_answers`.
@@ -162,7 +169,7 @@ impl<S: Store> Program<S> {
         movable: Option<Arc<HostClock>>,
         config: Arc<Config>,
         addresses: Addresses,
-    ) -> Program<S> {
+    ) -> Result<Program<S>, RunError> {
         let (applied, in_force) = watch::channel(config.clone());
         let settings = tsugite_gateway::Settings {
             cores: config.workers,
@@ -177,7 +184,24 @@ impl<S: Store> Program<S> {
             auth: keys::mode(config.aws.auth),
             keys: keys::keys(&config.aws.keys),
         };
-        let aws = Arc::new(AwsDoor::new(store.clone(), world.clone(), settings));
+        let base_url = base_url(&config, &addresses);
+        let keys = config.data.join("sns");
+        let signer = Arc::new(Signer::new(
+            keys,
+            world.clone(),
+            config.aws.sns.certificate_url.clone(),
+        ));
+        let aws = AwsDoor::new(store.clone(), world.clone(), signer.clone(), settings);
+        let aws = Arc::new(aws);
+        let settings = deliver::Settings {
+            client: client(&config.aws.sns),
+            base_url,
+            threads: config.workers.min(DELIVERY_THREADS),
+        };
+        let deliverer = Deliverer::start(store.clone(), world.clone(), signer, settings);
+        let deliverer = Arc::new(
+            deliverer.map_err(|error| RunError::Io("the threads of deliveries could not start", error))?,
+        );
         let admin = Admin::new(
             store.clone(),
             world.clone(),
@@ -186,16 +210,18 @@ impl<S: Store> Program<S> {
             addresses,
             gateway.clone(),
             aws.clone(),
+            deliverer.clone(),
         );
-        Program {
+        Ok(Program {
             store,
             world,
             gateway,
             aws,
             admin: Arc::new(admin),
+            deliverer,
             max_answers: watch::Sender::new(config.dns.max_answers),
             applied,
-        }
+        })
     }
 
     /// What runs beside the doors as long as the program; returns once the gateway knows what is registered.
@@ -297,6 +323,37 @@ impl<S: Store> Program<S> {
         self.max_answers.send_replace(in_force.dns.max_answers);
         self.applied.send_replace(in_force);
         tracing::info!("the new configuration is in force");
+    }
+}
+
+/// Where links in delivered messages lead: the AWS port as others reach it, as far as we know.
+fn base_url(config: &Config, addresses: &Addresses) -> String {
+    let host = config.aws.host.clone();
+    let listening = || addresses.aws.map(|address| near(address).to_string());
+    let host = host.or_else(listening);
+    format!("http://{}", host.as_deref().unwrap_or("localhost"))
+}
+
+/// The address under which this machine reaches itself.
+pub(crate) fn near(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        let loopback: std::net::IpAddr = match address.is_ipv4() {
+            true => std::net::Ipv4Addr::LOCALHOST.into(),
+            false => std::net::Ipv6Addr::LOCALHOST.into(),
+        };
+        address.set_ip(loopback);
+    }
+    address
+}
+
+fn client(sns: &crate::config::Sns) -> deliver::ClientSettings {
+    deliver::ClientSettings {
+        timeout: sns.timeout,
+        any_address: sns.any_address,
+        trust: deliver::Trust {
+            ca_file: sns.ca_file.clone(),
+            insecure: sns.insecure_tls,
+        },
     }
 }
 

@@ -194,22 +194,24 @@ fn open(directory: &std::path::Path, world: &World) -> Result<Keys, String> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::path::Path;
     use std::process::Command;
 
     use super::*;
 
     /// A directory that goes when it is dropped.
-    struct Scratch(PathBuf);
+    pub(crate) struct Scratch(pub(crate) PathBuf);
 
     impl Scratch {
-        fn new() -> Scratch {
+        pub(crate) fn new() -> Scratch {
             let (world, _) = crate::world::host();
-            Scratch(std::env::temp_dir().join(format!("tsugite-signing-{}", world.uuid())))
+            let directory = std::env::temp_dir().join(format!("tsugite-signing-{}", world.uuid()));
+            std::fs::create_dir_all(&directory).unwrap();
+            Scratch(directory)
         }
 
-        fn signer(&self) -> Signer {
+        pub(crate) fn signer(&self) -> Signer {
             Signer::new(self.0.join("sns"), crate::world::host().0, None)
         }
     }
@@ -226,7 +228,13 @@ mod tests {
     }
 
     /// What a program that we did not write says of a signature.
-    fn openssl_accepts(scratch: &Path, digest: &str, certificate: &str, signature: &str, text: &str) -> bool {
+    pub(crate) fn openssl_accepts(
+        scratch: &Path,
+        digest: &str,
+        certificate: &str,
+        signature: &str,
+        text: &str,
+    ) -> bool {
         use base64::Engine as _;
         let signature = base64::engine::general_purpose::STANDARD
             .decode(signature)

@@ -71,6 +71,18 @@ pub(super) fn topics<S: Store>(page: &mut Page, admin: &Admin<S>) {
         let age = info.outboxes.oldest_age.unwrap_or_default().as_secs_f64();
         page.sample(name, &topic_labels(&info.topic), age);
     }
+    let name = "tsugite_delivery_tries_total";
+    page.family(name, "counter", "Requests to endpoints that ended, by outcome.");
+    let [successes, failures, given_up] = admin.deliverer.totals();
+    for (outcome, count) in [("success", successes), ("failure", failures)] {
+        page.sample(name, &[("outcome", outcome)], count);
+    }
+    page.single(
+        "tsugite_delivery_given_up_total",
+        "counter",
+        "Messages for endpoints after whose last try there was no other.",
+        given_up,
+    );
     for (name, help, total) in TOPIC_COUNTS {
         page.family(name, "counter", help);
         for info in &stats {

@@ -25,6 +25,7 @@ use errors::IntoAws as _;
 
 use super::connection::Peer;
 use super::policies::Policies;
+use crate::signing::Signer;
 
 pub(super) use access::policy_of;
 pub(super) use errors::unavailable;
@@ -45,6 +46,8 @@ pub(super) struct Call<'a, M> {
     pub stop: &'a watch::Receiver<bool>,
     /// Policies that were parsed already.
     pub policies: &'a Policies,
+    /// Signs what topics deliver.
+    pub signer: &'a Signer,
     /// Who waits for the answer.
     pub peer: &'a Peer,
     /// The parameters.

@@ -1,8 +1,9 @@
 //! ReceiveMessage: a long poll, and the filters for what is shown of a message.
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use tsugite_aws::envelope;
 use tsugite_aws::error::shorten;
 use tsugite_aws::{AwsError, JsonWriter, checksum};
 use tsugite_broker::{AttributeValue, Content, Message, MessageAttribute, Receive};
@@ -10,7 +11,8 @@ use tsugite_engine::Messaging;
 
 use super::Call;
 use super::errors::IntoAws as _;
-use super::send::{covered, md5_of};
+use super::send::md5_of;
+use crate::signing::Signer;
 
 /// System attributes of a message.
 const SYSTEM: &[&str] = &[
@@ -68,7 +70,8 @@ pub(super) async fn receive<M: Messaging>(call: Call<'_, M>) -> Result<Vec<u8>, 
         _ = stop.wait_for(|stop| *stop) => Vec::new(),
         () = call.peer.gone() => Vec::new(),
     };
-    Ok(answer(&messages, &filter, &call.context.base_url))
+    let bodies = bodies(&messages, call.signer, &call.context.base_url).await?;
+    Ok(answer(&messages, &bodies, &filter))
 }
 
 /// What the caller wants to see.
@@ -118,15 +121,15 @@ impl<'f> Filter<'f> {
     }
 }
 
-fn answer(messages: &[Message], filter: &Filter<'_>, base_url: &str) -> Vec<u8> {
+fn answer(messages: &[Message], bodies: &[Cow<'_, str>], filter: &Filter<'_>) -> Vec<u8> {
     let mut out = Vec::with_capacity(16 + 512 * messages.len());
     let mut json = JsonWriter::new(&mut out);
     json.begin();
     if !messages.is_empty() {
         json.member("Messages");
         json.begin_list();
-        for message in messages {
-            write_message(&mut json, message, filter, base_url);
+        for (message, body) in messages.iter().zip(bodies) {
+            write_message(&mut json, message, body, filter);
         }
         json.end_list();
     }
@@ -134,28 +137,18 @@ fn answer(messages: &[Message], filter: &Filter<'_>, base_url: &str) -> Vec<u8> 
     out
 }
 
-fn write_message(json: &mut JsonWriter<'_>, message: &Message, filter: &Filter<'_>, base_url: &str) {
+fn write_message(json: &mut JsonWriter<'_>, message: &Message, body: &str, filter: &Filter<'_>) {
     json.begin();
     json.text(
         "MessageId",
         std::str::from_utf8(&message.id.text()).unwrap_or_default(),
     );
     json.text("ReceiptHandle", &message.handle);
-    match &message.content {
-        Content::Plain { body, attributes } => {
-            json.text("MD5OfBody", &checksum::of_body(body.as_bytes()));
-            json.text("Body", body);
-            write_system_attributes(json, message, filter);
-            write_attributes(json, attributes, filter);
-        }
-        Content::Enveloped(notification) => {
-            let body = envelope_of(notification, base_url);
-            json.text("MD5OfBody", &checksum::of_body(body.as_bytes()));
-            json.text("Body", &body);
-            write_system_attributes(json, message, filter);
-        }
-        // These lie in internal queues only, which no client can name.
-        Content::Announced(_) | Content::Captured(_) => {}
+    json.text("MD5OfBody", &checksum::of_body(body.as_bytes()));
+    json.text("Body", body);
+    write_system_attributes(json, message, filter);
+    if let Content::Plain { attributes, .. } = &message.content {
+        write_attributes(json, attributes, filter);
     }
     json.end();
 }
@@ -217,22 +210,25 @@ fn write_attributes(json: &mut JsonWriter<'_>, attributes: &[MessageAttribute], 
     json.end();
 }
 
-fn envelope_of(notification: &tsugite_broker::Notification, base_url: &str) -> String {
-    let attributes: Vec<_> = notification.attributes.iter().map(covered).collect();
-    envelope::Notification {
-        message_id: notification.id,
-        sequence: None,
-        topic_arn: &notification.topic_arn().to_string(),
-        subject: notification.subject.as_deref(),
-        message: &notification.message,
-        published: notification.published,
-        base_url,
-        subscription_arn: &notification.subscription.arn().to_string(),
-        attributes: &attributes,
-        replayed: false,
-        signature: None,
+/// The bodies of messages in the order of the answer: that of a message from a topic is its envelope.
+async fn bodies<'m>(
+    messages: &'m [Message],
+    signer: &Signer,
+    base_url: &str,
+) -> Result<Vec<Cow<'m, str>>, AwsError> {
+    let mut bodies = Vec::with_capacity(messages.len());
+    for message in messages {
+        bodies.push(match &message.content {
+            Content::Plain { body, .. } => Cow::Borrowed(body.as_str()),
+            Content::Enveloped(notification) => {
+                let envelope = signer.envelope(notification, base_url).await;
+                Cow::Owned(envelope.map_err(|error| AwsError::unavailable(error.to_string()))?)
+            }
+            // These lie in internal queues only, which no client can name.
+            Content::Announced(_) | Content::Captured(_) => Cow::Borrowed(""),
+        });
     }
-    .to_json()
+    Ok(bodies)
 }
 
 #[cfg(test)]

@@ -226,7 +226,7 @@ pub(super) fn md5_of(attributes: &[MessageAttribute]) -> Option<String> {
 }
 
 /// An attribute as its checksum and its envelope see it.
-pub(in crate::aws) fn covered(attribute: &MessageAttribute) -> checksum::Attribute<'_> {
+fn covered(attribute: &MessageAttribute) -> checksum::Attribute<'_> {
     checksum::Attribute {
         name: &attribute.name,
         data_type: &attribute.data_type,

@@ -203,7 +203,10 @@ fn aws() -> Keys {
                 "type": "integer", "minimum": 1, "maximum": IN_FLIGHT_MOST, "default": limits::IN_FLIGHT_MESSAGES
             }),
         ),
-        ("sns", object("Topics.", &[], topics::sns())),
+        (
+            "sns",
+            object("What topics deliver, and to how many.", &[], topics::sns()),
+        ),
     ]
 }
 

@@ -3,17 +3,39 @@
 use serde_json::json;
 use tsugite_base::limits;
 
-use super::{Keys, choice, default, flag, list, object, string};
-use crate::config::build::FILTER_POLICIES_MOST;
+use super::{Keys, choice, default, duration, flag, list, object, string};
+use crate::config::sns::FILTER_POLICIES_MOST;
 
 pub(super) fn sns() -> Keys {
-    vec![(
-        "filter_policies",
-        json!({
-            "description": "Filter policies that the subscriptions of one topic can have: 200 at AWS.",
-            "type": "integer", "minimum": 1, "maximum": FILTER_POLICIES_MOST, "default": limits::FILTER_POLICIES
-        }),
-    )]
+    vec![
+        (
+            "filter_policies",
+            json!({
+                "description": "Filter policies that the subscriptions of one topic can have: 200 at AWS.",
+                "type": "integer", "minimum": 1, "maximum": FILTER_POLICIES_MOST, "default": limits::FILTER_POLICIES
+            }),
+        ),
+        (
+            "certificate_url",
+            string("What SigningCertURL begins with, like https://sns.example; as other links by default."),
+        ),
+        (
+            "timeout",
+            default(duration("Of one try of an HTTP delivery."), "15s"),
+        ),
+        (
+            "any_address",
+            flag("Post to link-local, metadata, multicast and reserved addresses too."),
+        ),
+        (
+            "ca_file",
+            string("PEM file of authorities that HTTPS endpoints may have, beside those of the host."),
+        ),
+        (
+            "insecure_tls",
+            flag("Do not check the certificates of HTTPS endpoints."),
+        ),
+    ]
 }
 
 pub(super) fn topic() -> Keys {

@@ -26,7 +26,7 @@ fn deliverer(memory: &Memory, timeout: Duration) -> Deliverer {
 }
 
 /// Waits until it is so, for ten seconds at most.
-async fn until(what: &str, so: impl Fn() -> bool) {
+pub(super) async fn until(what: &str, so: impl Fn() -> bool) {
     let begun = Instant::now();
     while !so() {
         assert!(begun.elapsed() < Duration::from_secs(10), "{what} never came");

@@ -4,3 +4,4 @@ mod client;
 mod endpoints;
 mod server;
 mod source;
+mod store;
