@@ -9,6 +9,7 @@ use super::Topic;
 use super::command::{Match, Outstanding, Page, PublishEntry, SubscriptionInfo, TopicInfo};
 use super::error::*;
 use super::permissions::default_policy;
+use super::publish::check;
 use super::subscription::{Confirmation, Subscription};
 use crate::broker::Broker;
 use crate::delivery_policy::{DeliveryPolicy, TopicDeliveryPolicy};
@@ -262,6 +263,10 @@ impl Broker {
         limit: usize,
     ) -> Result<Result<Vec<Match>, PublishError>, TopicNotFound> {
         let topic = self.find_topic(key)?;
+        // A topic without subscriptions refuses it as well.
+        if let Err(error) = check(topic, entry) {
+            return Ok(Err(error));
+        }
         let listed = topic.subscriptions.iter().filter(|(_, s)| s.is_listed());
         let look = |(&id, s): (&tsugite_base::Uuid, &Subscription)| {
             Ok(Match {

@@ -71,8 +71,7 @@ impl Broker {
         subscription: &Subscription,
         entry: &PublishEntry,
     ) -> Result<Vec<String>, PublishError> {
-        let texts = check_whole::<PublishError>(topic, entry)?;
-        check_entry(topic, entry)?;
+        let texts = check(topic, entry)?;
         let mut reasons = Vec::new();
         if subscription.is_pending() {
             reasons.push("its endpoint did not confirm the subscription yet".to_owned());
@@ -375,6 +374,13 @@ pub(super) fn filter_attributes(attributes: &[MessageAttribute]) -> impl Iterato
             AttributeValue::Binary(_) => None,
         },
     })
+}
+
+/// Checks a message that is published alone; returns its texts.
+pub(super) fn check(topic: &Topic, entry: &PublishEntry) -> Result<Texts, PublishError> {
+    let texts = check_whole::<PublishError>(topic, entry)?;
+    check_entry(topic, entry)?;
+    Ok(texts)
 }
 
 /// What of an entry fails a whole batch; AWS answers the rest entry by entry.

@@ -582,7 +582,7 @@ fn topics_are_checked_as_sns_checks_them() {
         ),
         (
             "{name: t, subscriptions: [{queue: q, filter_policy_scope: Body}]}",
-            "t.yaml:2:63: unknown value `Body`; it must be MessageAttributes or MessageBody",
+            "t.yaml:2:63: unknown value `Body`; it can be `MessageAttributes`, `MessageBody`",
         ),
     ] {
         refused(&format!("topics:\n  - {topic}\n"), expected);
