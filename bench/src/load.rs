@@ -9,6 +9,7 @@ pub(crate) mod grpc;
 pub(crate) mod http1;
 pub(crate) mod nats;
 pub(crate) mod redis;
+pub(crate) mod sns;
 pub(crate) mod sqs;
 
 use std::cell::Cell;

@@ -1,7 +1,6 @@
 //! The queues' performance goals, line by line, beside the peers, in one run and with ratios within a round.
 
-mod board;
-mod servers;
+mod goals;
 mod still;
 mod stored;
 mod throughput;
@@ -9,9 +8,9 @@ mod written;
 
 use std::time::Duration;
 
+use crate::board::Board;
 use crate::report::{machine, publish};
 use crate::{Options, Result};
-use board::Board;
 
 /// Bytes of a message's body, unless a scenario says otherwise.
 const BODY_BYTES: usize = 200;
@@ -54,7 +53,10 @@ pub(crate) async fn run(options: Options) -> Result<()> {
             }
         }
     }
-    let text = format!("{described}\n{}", board.show(options.stored));
+    let text = format!(
+        "{described}\n{}",
+        board.show(&goals::goals(&board, options.stored))
+    );
     publish("sqs", &text, options.write)?;
     match board.failures() {
         0 => Ok(()),

@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::board::Board;
-use super::servers::Tsugite;
 use super::{BODY_BYTES, settle};
 use crate::Result;
+use crate::board::Board;
 use crate::histogram::Histogram;
 use crate::load::Client;
 use crate::load::sqs::{Poll, Queue, Send};
+use crate::servers::Tsugite;
 
 /// Long polls that stay open, spread over this many queues.
 const POLLS: usize = 15_000;

@@ -3,11 +3,11 @@
 
 use std::time::{Duration, Instant};
 
-use super::board::Board;
-use super::servers::Tsugite;
 use super::{BODY_BYTES, CONNECTIONS, settle};
+use crate::board::Board;
 use crate::load::drive_through;
 use crate::load::sqs::Queue;
+use crate::servers::Tsugite;
 use crate::{Options, Result};
 
 /// Messages that are drained to compare rates; both queues give as many.

@@ -5,16 +5,15 @@ use std::io::{Seek, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::board::{
-    BATCH, Board, CYCLE, FIFO_BATCH, FIFO_CYCLE, FIFO_SEND, GROUP_CYCLE, GROUP_SEND, ONE, SEND,
-};
-use super::servers::{PEERS, Peer, Server, Tsugite};
+use super::goals::{BATCH, CYCLE, FIFO_BATCH, FIFO_CYCLE, FIFO_SEND, GROUP_CYCLE, GROUP_SEND, ONE, SEND};
 use super::{BODY_BYTES, CONNECTIONS};
+use crate::board::Board;
 use crate::histogram::Histogram;
 use crate::load::sqs::Queue;
 use crate::load::{Client, Pace, amqp, drive, nats, redis, sqs};
 use crate::peers::{fill, home};
 use crate::process::Process;
+use crate::servers::{PEERS, Peer, Server, Tsugite};
 use crate::{Options, Result, calibrate};
 
 const WARM_UP: Duration = Duration::from_millis(500);

@@ -4,12 +4,11 @@ use std::os::unix::fs::MetadataExt;
 use std::process::Command;
 
 use super::CONNECTIONS;
-use super::board::Board;
-use super::servers::Tsugite;
-use crate::load::http1::Http1;
+use crate::board::Board;
 use crate::load::sqs::Queue;
 use crate::load::{Pace, drive};
 use crate::peers::repository;
+use crate::servers::Tsugite;
 use crate::{Options, Result};
 
 const BODY_BYTES: usize = 1024;
@@ -51,14 +50,7 @@ struct Counts {
 }
 
 async fn counts(tsugite: &Tsugite) -> Result<Counts> {
-    let admin = tsugite.admin()?;
-    let request = format!("GET /metrics HTTP/1.1\r\nHost: {admin}\r\n\r\n");
-    let mut connection = Http1::new(admin);
-    let metrics = std::str::from_utf8(connection.exchange(request.as_bytes()).await?)?;
-    let log = metrics
-        .lines()
-        .find_map(|line| line.strip_prefix("tsugite_log_bytes_total ")?.trim().parse().ok());
-    let log = log.ok_or("no tsugite_log_bytes_total among the metrics")?;
+    let log = tsugite.metric("tsugite_log_bytes_total").await?;
     let process = tsugite.server.process.written_bytes()?;
     let device = written_by_device()?;
     Ok(Counts { device, process, log })

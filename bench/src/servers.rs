@@ -6,6 +6,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::Result;
+use crate::load::http1::Http1;
 use crate::peers::{fill, home, repository, tsugite_binary};
 use crate::process::{Process, free_port};
 
@@ -13,16 +14,16 @@ use crate::process::{Process, free_port};
 const START_MAX: Duration = Duration::from_secs(600);
 
 /// A broker that runs.
-pub(super) struct Server {
-    pub(super) process: Process,
-    pub(super) address: SocketAddr,
+pub(crate) struct Server {
+    pub(crate) process: Process,
+    pub(crate) address: SocketAddr,
     /// A process that it needs, stopped after it.
     _helper: Option<Process>,
 }
 
 /// Who else takes messages.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Peer {
+pub(crate) enum Peer {
     Nginx,
     Redis,
     Localstack,
@@ -32,7 +33,7 @@ pub(super) enum Peer {
     Rabbitmq,
 }
 
-pub(super) const PEERS: &[Peer] = &[
+pub(crate) const PEERS: &[Peer] = &[
     Peer::Nginx,
     Peer::Redis,
     Peer::Localstack,
@@ -44,7 +45,7 @@ pub(super) const PEERS: &[Peer] = &[
 
 impl Peer {
     /// Its name for `--peers`.
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Peer::Nginx => "nginx",
             Peer::Redis => "redis",
@@ -56,7 +57,7 @@ impl Peer {
     }
 
     /// Its name in tables.
-    pub(super) fn title(self) -> &'static str {
+    pub(crate) fn title(self) -> &'static str {
         match self {
             Peer::Nats => "nats, sync_interval always",
             Peer::NatsUnsafe => "nats, its default (unsafe: syncs every two minutes)",
@@ -67,7 +68,7 @@ impl Peer {
     }
 
     /// Why it cannot run here, if so.
-    pub(super) fn missing(self) -> Option<String> {
+    pub(crate) fn missing(self) -> Option<String> {
         let program = match self {
             Peer::Nginx => "nginx".into(),
             Peer::Redis => "redis-server".into(),
@@ -84,7 +85,7 @@ impl Peer {
             .then(|| "this nats-server has no sync_interval (2.10 has it)".to_owned())
     }
 
-    pub(super) fn start(self) -> Result<Server> {
+    pub(crate) fn start(self) -> Result<Server> {
         match self {
             Peer::Nginx => {
                 let config = ("nginx-sqs.conf", vec![]);
@@ -210,15 +211,15 @@ fn is_there(program: &Path) -> bool {
 }
 
 /// Tsugite as it comes: every role on, a worker for each core.
-pub(super) struct Tsugite {
-    pub(super) server: Server,
+pub(crate) struct Tsugite {
+    pub(crate) server: Server,
     /// From the start of the process to its ready file.
-    pub(super) started_in: Duration,
+    pub(crate) started_in: Duration,
     home: PathBuf,
 }
 
 impl Tsugite {
-    pub(super) fn start() -> Result<Tsugite> {
+    pub(crate) fn start() -> Result<Tsugite> {
         let (home, port) = (home("tsugite-sqs")?, free_port()?);
         let values = [
             ("AWS", port.to_string()),
@@ -252,7 +253,7 @@ impl Tsugite {
     }
 
     /// Kills it without warning and starts it again at once on the same data.
-    pub(super) fn kill_and_start(self) -> Result<Tsugite> {
+    pub(crate) fn kill_and_start(self) -> Result<Tsugite> {
         let Tsugite { server, home, .. } = self;
         let port = server.address.port();
         std::fs::remove_file(home.join("ready"))?;
@@ -260,8 +261,20 @@ impl Tsugite {
         Tsugite::start_in(home, port)
     }
 
+    /// A figure of `/metrics` that has no labels.
+    pub(crate) async fn metric(&self, name: &str) -> Result<f64> {
+        let admin = self.admin()?;
+        let request = format!("GET /metrics HTTP/1.1\r\nHost: {admin}\r\n\r\n");
+        let mut connection = Http1::new(admin);
+        let metrics = std::str::from_utf8(connection.exchange(request.as_bytes()).await?)?;
+        let value = metrics
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok());
+        value.ok_or_else(|| format!("no {name} among the metrics").into())
+    }
+
     /// The admin port, from the ready file.
-    pub(super) fn admin(&self) -> Result<SocketAddr> {
+    fn admin(&self) -> Result<SocketAddr> {
         let ready: serde_json::Value = serde_json::from_slice(&std::fs::read(self.home.join("ready"))?)?;
         let admin = ready["admin"]
             .as_str()
