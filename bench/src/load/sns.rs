@@ -14,7 +14,7 @@ use super::http1::Http1;
 /// Messages of a batch.
 const BATCH: usize = 10;
 /// What stands where a message carries a number of its own; its place has the width of that number.
-const NUMBER: &str = "00000000";
+const NUMBER: &str = "NNNNNNNN";
 
 /// Before the microseconds in a stamped message, which an exclamation mark ends.
 pub(crate) const STAMP: &str = "sent-at-";

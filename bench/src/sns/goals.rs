@@ -1,6 +1,6 @@
 //! The topics' goals, and what the lines of their tables are called.
 
-use crate::board::{Board, Goal, Series, over};
+use crate::board::{Board, Goal, over};
 
 pub(super) const FANOUT: &str = "Publish to 100 queues, deliveries";
 pub(super) const FANOUT_BATCH: &str = "PublishBatch of 10 to 100 queues, deliveries";
@@ -13,24 +13,10 @@ pub(super) const POSTS: &str = "deliveries over HTTP to a fast endpoint";
 pub(super) fn goals(board: &Board) -> Vec<Goal> {
     let rate = |what| board.rate(what, "tsugite");
     let against = |what, who| over(&rate(what), &board.rate(what, who));
-    let best: Series = rate(FANOUT)
-        .into_iter()
-        .map(|(round, single)| {
-            let batch = rate(FANOUT_BATCH).get(&round).copied().unwrap_or_default();
-            (round, single.max(batch))
-        })
-        .collect();
     let hanging = "half of the endpoints hang: p99 from publish to the others";
     vec![
         Goal::at_least(FANOUT, "deliveries/s", rate(FANOUT), 300_000.0, 0),
         Goal::at_least(FANOUT_BATCH, "deliveries/s", rate(FANOUT_BATCH), 300_000.0, 0),
-        Goal::at_least(
-            "Publish or PublishBatch",
-            "deliveries/s of the faster",
-            best,
-            300_000.0,
-            0,
-        ),
         Goal::at_least(FANOUT, "÷ LocalStack", against(FANOUT, "localstack"), f64::NAN, 0),
         Goal::at_least(FANOUT, "÷ moto", against(FANOUT, "moto"), f64::NAN, 0),
         Goal::at_most(
