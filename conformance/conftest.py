@@ -53,6 +53,12 @@ def sqs(tsugite):
 
 
 @pytest.fixture
+def sns(tsugite):
+    """A client of SNS."""
+    return tsugite.client("sns")
+
+
+@pytest.fixture
 def queue(sqs):
     """The URL of a new standard queue."""
     return sqs.create_queue(QueueName=f"q-{uuid.uuid4()}")["QueueUrl"]

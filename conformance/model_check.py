@@ -1,4 +1,4 @@
-"""Holds every SQS answer against the SDK's own service model, in whichever protocol the SDK speaks.
+"""Holds every SQS and SNS answer against the SDK's own service model, in whichever protocol the SDK speaks.
 
 `watch()`, called once by `conftest.py`, looks at each answer to any client of a test as it comes over the wire, before
 the SDK drops what it does not know: members unknown to the model, values of the wrong type, required members that are
@@ -49,6 +49,7 @@ def watch():
     """From now on an answer that the model does not allow fails the call, whoever made the client."""
     boto3.setup_default_session()
     boto3.DEFAULT_SESSION.events.register("after-call.sqs", _check)
+    boto3.DEFAULT_SESSION.events.register("after-call.sns", _check_sns)
 
 
 def _check(http_response, model, **_):
@@ -65,6 +66,58 @@ def _check(http_response, model, **_):
     else:
         assert headers["content-type"] == "text/xml", headers
         _query(xml.etree.ElementTree.fromstring(body), model, status, headers)
+
+
+def _check_sns(http_response, model, **_):
+    headers, status = http_response.headers, http_response.status_code
+    assert headers["content-type"] == "text/xml", headers
+    root = xml.etree.ElementTree.fromstring(http_response.content)
+    tag = f"{{{model.service_model.metadata['xmlNamespace']}}}"
+    if status != 200:
+        error = {child.tag.removeprefix(tag): child.text for child in root.find(tag + "Error")}
+        known = {shape.error_code: shape.metadata["error"]["httpStatusCode"] for shape in model.error_shapes}
+        # What any action can answer (AWS: "Common errors" of SNS).
+        common = {"InvalidAction": 400, "InvalidParameter": 400, "AuthorizationError": 403, "MalformedQueryString": 400,
+                  "ServiceUnavailable": 503, "ValidationError": 400} | dict(OF_SIGNATURES.values())
+        statuses = common | known
+        assert error["Code"] in statuses, f"{model.name} has no error {error}"
+        _same(statuses[error["Code"]], status, error)
+        _same(_whose_fault(status), error["Type"], error)
+        assert error["Message"], error
+        request_id = root.find(tag + "RequestId").text
+    else:
+        _same(f"{tag}{model.name}Response", root.tag, model.name)
+        output = model.output_shape
+        wanted = [f"{tag}{model.name}Result"] * bool(output) + [tag + "ResponseMetadata"]
+        _same(wanted, [child.tag for child in root], model.name)
+        if output:
+            _nested(output, root[0], tag, model.name)
+        request_id = root[-1].find(tag + "RequestId").text
+    _same(headers["x-amzn-requestid"], request_id, model.name)
+
+
+def _nested(shape, element, tag, where):
+    """XML in which a list is an element of `member`s and a map one of `entry`s."""
+    kind, children = shape.type_name, list(element)
+    if kind == "structure":
+        seen = [child.tag.removeprefix(tag) for child in children]
+        assert len(set(seen)) == len(seen) and set(seen) <= set(shape.members), f"{where}: {seen}"
+        assert set(shape.required_members) <= set(seen), f"{where} lacks some of {shape.required_members}"
+        for name, child in zip(seen, children):
+            _nested(shape.members[name], child, tag, f"{where}.{name}")
+    elif kind == "list":
+        for child in children:
+            _same(tag + "member", child.tag, where)
+            _nested(shape.member, child, tag, where)
+    elif kind == "map":
+        for child in children:
+            _same([tag + "entry", tag + "key", tag + "value"], [child.tag] + [part.tag for part in child], where)
+            _nested(shape.value, child[1], tag, f"{where}[{child[0].text}]")
+    else:
+        assert not children, f"{where} must be plain text"
+        if kind == "boolean":
+            assert element.text in ("true", "false"), where
+        _enum(shape, element.text, where)
 
 
 def _same(expected, found, where):

@@ -102,11 +102,11 @@ fn release_binary(runner: &mut Runner) -> bool {
 fn pytest(runner: &mut Runner, arguments: &[&str]) {
     for (name, venv, only) in [
         ("conformance", install::venv(), None),
-        // The same SQS tests with the last SDK that spoke Query.
+        // The same tests of SQS and SNS with the last SDK that spoke Query to both.
         (
             "conformance, Query protocol",
             install::query_venv(),
-            Some("test_sqs_*.py"),
+            Some("test_sqs_*.py test_sns_*.py"),
         ),
     ] {
         let mut pytest = Command::new(venv.join("bin/python"));
