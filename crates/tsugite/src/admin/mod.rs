@@ -72,6 +72,16 @@ pub struct Admin<S> {
     refused: AtomicU64,
 }
 
+/// What serves beside the admin port, and what it tells of.
+pub struct Beside<S> {
+    /// The gateway.
+    pub gateway: Arc<Shared>,
+    /// The AWS door.
+    pub aws: Arc<AwsDoor<S>>,
+    /// Who posts to endpoints.
+    pub deliverer: Arc<Deliverer>,
+}
+
 impl<S: Store> Admin<S> {
     /// The door of a running program; not ready until [`Admin::set_ready`].
     pub fn new(
@@ -80,10 +90,13 @@ impl<S: Store> Admin<S> {
         movable: Option<Arc<HostClock>>,
         config: watch::Receiver<Arc<Config>>,
         addresses: Addresses,
-        gateway: Arc<Shared>,
-        aws: Arc<AwsDoor<S>>,
-        deliverer: Arc<Deliverer>,
+        beside: Beside<S>,
     ) -> Admin<S> {
+        let Beside {
+            gateway,
+            aws,
+            deliverer,
+        } = beside;
         let guard = Guard::new(config.borrow().admin.clone());
         Admin {
             store,

@@ -208,9 +208,11 @@ impl<S: Store> Program<S> {
             movable,
             in_force,
             addresses,
-            gateway.clone(),
-            aws.clone(),
-            deliverer.clone(),
+            admin::Beside {
+                gateway: gateway.clone(),
+                aws: aws.clone(),
+                deliverer: deliverer.clone(),
+            },
         );
         Ok(Program {
             store,

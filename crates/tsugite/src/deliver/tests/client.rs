@@ -1,3 +1,5 @@
+//! One POST: what is sent, what answers mean, whom the client connects to and trusts.
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 

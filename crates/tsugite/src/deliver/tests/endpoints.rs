@@ -1,3 +1,5 @@
+//! Loops of endpoints over outboxes in memory: retries, bounds, throttles, a hanging neighbour, the end.
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
