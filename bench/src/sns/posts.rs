@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio::time::timeout;
 
-use super::goals::POSTS;
+use super::goals::{POSTS, RAW_POSTS, SHARED_POSTS};
 use super::receiver::Endpoint;
 use super::{BODY_BYTES, CONNECTIONS, body};
 use crate::board::Board;
@@ -14,14 +14,15 @@ use crate::histogram::Histogram;
 use crate::load::http1::Http1;
 use crate::load::sns::Topic;
 use crate::load::{Pace, drive};
-use crate::process::Process;
-use crate::servers::{Peer, Tsugite};
+use crate::servers::{Peer, Server, Tsugite};
 use crate::{Options, Result};
 
 /// Longest that anything here may be waited for.
 const LIMIT: Duration = Duration::from_secs(120);
 /// Between two looks at what arrived.
 const LOOK: Duration = Duration::from_millis(5);
+/// Subscriptions of one endpoint that share the signature of a message.
+const EACH: usize = 10;
 /// Endpoints, the half of which hangs.
 const ENDPOINTS: usize = 20;
 /// Publishes per second to them.
@@ -37,16 +38,22 @@ struct Hooked {
 }
 
 impl Hooked {
-    async fn set(address: SocketAddr, endpoints: usize) -> Result<Hooked> {
+    /// So many endpoints, each subscribed so many times under paths of its own.
+    async fn set(address: SocketAddr, endpoints: usize, each: usize, raw: bool) -> Result<Hooked> {
         let topic = Topic::create(address, "bench").await?;
         let (tokens, mut confirmations) = mpsc::unbounded_channel();
         let (mut connection, begin) = (Http1::new(address), Instant::now());
         let mut all = Vec::new();
         for _ in 0..endpoints {
             let endpoint = Endpoint::listen(begin, tokens.clone()).await?;
-            let url = format!("http://{}/hook", endpoint.address);
-            topic.subscribe(&mut connection, "http", &url, &[]).await?;
-            confirm(&topic, &mut confirmations).await?;
+            for path in 0..each {
+                let url = format!("http://{}/{path}", endpoint.address);
+                let attributes = [("RawMessageDelivery", if raw { "true" } else { "false" })];
+                topic
+                    .subscribe(&mut connection, "http", &url, &attributes)
+                    .await?;
+                confirm(&topic, &mut confirmations).await?;
+            }
             all.push(endpoint);
         }
         Ok(Hooked {
@@ -84,16 +91,21 @@ async fn confirm(topic: &Topic, confirmations: &mut UnboundedReceiver<String>) -
 /// Publishes go on while the endpoint takes what they bring; the time ends when it has all.
 pub(super) async fn fast(options: &Options, board: &mut Board) -> Result<()> {
     let tsugite = Tsugite::start()?;
-    let measured = measure(tsugite.server.address, &tsugite.server.process, options).await?;
-    board.work(POSTS, "tsugite", measured);
+    let measured = measure(&tsugite.server, options, 1, true).await?;
+    board.work(RAW_POSTS, "tsugite", measured);
     drop(tsugite);
+    for (what, each) in [(POSTS, 1), (SHARED_POSTS, EACH)] {
+        let tsugite = Tsugite::start()?;
+        let measured = measure(&tsugite.server, options, each, false).await?;
+        board.work(what, "tsugite", measured);
+    }
     // moto posts nothing to anybody who has to confirm.
     let peer = Peer::Localstack;
     if options.takes(peer.name()) && peer.missing().is_none() {
         eprintln!("  {}", peer.title());
         let measured = async {
             let server = peer.start()?;
-            measure(server.address, &server.process, options).await
+            measure(&server, options, 1, false).await
         };
         match measured.await {
             Ok(measured) => board.work(POSTS, peer.title(), measured),
@@ -103,15 +115,16 @@ pub(super) async fn fast(options: &Options, board: &mut Board) -> Result<()> {
     Ok(())
 }
 
-async fn measure(address: SocketAddr, process: &Process, options: &Options) -> Result<[f64; 4]> {
-    let hooked = Hooked::set(address, 1).await?;
+async fn measure(server: &Server, options: &Options, each: usize, raw: bool) -> Result<[f64; 4]> {
+    let process = &server.process;
+    let hooked = Hooked::set(server.address, 1, each, raw).await?;
     let text = body(BODY_BYTES);
     let clients = (0..CONNECTIONS)
         .map(|_| hooked.topic.stamped_publisher(&text, hooked.begin))
         .collect();
     let (cpu, begin) = (process.cpu_seconds(), Instant::now());
     let (_, outcome) = drive(clients, Pace::Closed, options.seconds).await;
-    let messages = outcome.flawless()?.messages;
+    let messages = outcome.flawless()?.messages * each as u64;
     Hooked::wait_for(&hooked.endpoints, messages).await?;
     let (took, cpu) = (begin.elapsed().as_secs_f64(), process.cpu_seconds() - cpu);
     let latencies = hooked.endpoints.first().map(Endpoint::take_latencies);
@@ -129,7 +142,7 @@ pub(super) async fn hanging(options: &Options, board: &mut Board) -> Result<()> 
     let mut p99 = [0.0; 2];
     for (half_hangs, p99) in [false, true].into_iter().zip(&mut p99) {
         let tsugite = Tsugite::start()?;
-        let hooked = Hooked::set(tsugite.server.address, ENDPOINTS).await?;
+        let hooked = Hooked::set(tsugite.server.address, ENDPOINTS, 1, false).await?;
         let (others, half) = hooked.endpoints.split_at(ENDPOINTS / 2);
         if half_hangs {
             half.iter().for_each(Endpoint::hang);

@@ -422,3 +422,48 @@ fn the_command_line_steers_topics() {
     refused(&["rm", "t"], 2, "its 2 subscriptions");
     assert_eq!(ask(&["rm", "t", "--yes"]), "t is gone\n");
 }
+
+#[test]
+fn an_endpoint_in_trouble_is_shown_with_its_next_try() {
+    let running = Running::start("topics: [{name: t}]\n", &[]);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}/hook", listener.local_addr().unwrap());
+    drop(listener);
+    let subscribed = post(
+        &running,
+        "/v1/topics/t/subscriptions",
+        json!({"endpoint": endpoint}),
+    )
+    .expect(201)
+    .json();
+    assert_eq!(
+        (&subscribed["pending"], &subscribed["protocol"]),
+        (&json!(true), &json!("http"))
+    );
+    let own = subscribed["_links"]["self"]["href"].as_str().unwrap().to_owned();
+    let mut running = running;
+    let delivery = running.wait_for("a failed try", |running| {
+        let shown = running.admin("GET", &own, None).expect(200).json();
+        shown["delivery"]["next_try"]
+            .is_string()
+            .then(|| shown["delivery"].clone())
+    });
+    assert_eq!(
+        (&delivery["attempts"], &delivery["failures"]),
+        (&json!(1), &json!(1))
+    );
+    assert!(delivery["last_error"]["reason"].is_string(), "{delivery}");
+    let admin = running.address("admin").to_string();
+    let (code, stdout, _) = finish(
+        command()
+            .env("TSUGITE_ADMIN", &admin)
+            .args(["topics", "show", "t"]),
+    );
+    assert!(
+        code == 0 && stdout.contains(&format!("{endpoint}: ")) && stdout.contains("next try 20"),
+        "{stdout}"
+    );
+    let metrics = running.admin("GET", "/metrics", None).expect(200).body;
+    let waiting = "tsugite_outbox_messages{topic=\"t\",account=\"000000000000\",region=\"us-east-1\",state=\"in_flight\"} 1\n";
+    assert!(metrics.contains(waiting), "{metrics}");
+}

@@ -384,10 +384,41 @@ fn shown(topic: &Value, more: bool) -> String {
         &["SUBSCRIPTION", "PROTOCOL", "ENDPOINT", "STATE", "LAG", "FILTER"],
         &rows,
     ));
+    for subscription in all {
+        if let Some(line) = trouble(subscription) {
+            text.push_str(&line);
+        }
+    }
     if let Some(last) = all.last().filter(|_| more) {
         text.push_str(&format!("more: --after {}\n", plain(&last["id"])));
     }
     text
+}
+
+/// What is wrong with an endpoint that is posted to, if its last try failed.
+fn trouble(subscription: &Value) -> Option<String> {
+    let delivery = &subscription["delivery"];
+    let error = &delivery["last_error"];
+    let (at, reason) = (error["at"].as_str()?, error["reason"].as_str()?);
+    // Moments of one form are in the order of their texts.
+    if delivery["last_success"]
+        .as_str()
+        .is_some_and(|success| success > at)
+    {
+        return None;
+    }
+    let shown = |key: &str| plain(&delivery[key]);
+    let next = match delivery["next_try"].as_str() {
+        Some(next) => format!("next try {next}"),
+        None => "no next try".to_owned(),
+    };
+    Some(format!(
+        "{}: {reason} (at {at}); {} of {} tries failed, {} messages given up, {next}\n",
+        plain(&subscription["endpoint"]),
+        shown("failures"),
+        shown("attempts"),
+        shown("given_up"),
+    ))
 }
 
 fn row(subscription: &Value) -> Vec<String> {
@@ -480,6 +511,23 @@ mod tests {
              j             email     f         pending  -    -\n\
              more: --after j\n"
         );
+    }
+
+    #[test]
+    fn endpoints_in_trouble_say_so() {
+        let mut subscription = json!({"endpoint": "http://h/", "delivery": {
+            "attempts": 5, "failures": 3, "given_up": 1, "last_success": "2026-01-01T00:00:00.000Z",
+            "last_error": {"at": "2026-01-01T00:00:01.000Z", "reason": "status 503"}, "next_try": null,
+        }});
+        assert_eq!(
+            trouble(&subscription).unwrap(),
+            "http://h/: status 503 (at 2026-01-01T00:00:01.000Z); 3 of 5 tries failed, 1 messages given up, no next try\n"
+        );
+        subscription["delivery"]["next_try"] = json!("soon");
+        assert!(trouble(&subscription).unwrap().ends_with("next try soon\n"));
+        subscription["delivery"]["last_success"] = json!("2026-01-01T00:00:02.000Z");
+        assert_eq!(trouble(&subscription), None);
+        assert_eq!(trouble(&json!({"delivery": null})), None);
     }
 
     #[test]
