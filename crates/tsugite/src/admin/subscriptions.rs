@@ -6,7 +6,6 @@ use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tsugite_aws::time::iso_millis;
-use tsugite_aws::time::iso_millis;
 use tsugite_base::Uuid;
 use tsugite_broker::{
     Protocol, QueueKey, Subscribe, SubscribeError, SubscriptionInfo, SubscriptionKey, SubscriptionNotFound,
@@ -20,7 +19,6 @@ use super::messages::{number, read};
 use super::queues::queue_path;
 use super::topics::{locate, missing, text};
 use super::{Admin, Query, Store};
-use crate::deliver::EndpointReport;
 use crate::deliver::EndpointReport;
 
 /// Subscriptions on a page, unless asked for otherwise.
