@@ -63,7 +63,7 @@ def test_errors_are_the_services_own(tsugite):
     told = aws(tsugite, "sqs", "get-queue-url", "--queue-name", "nowhere", refused=True)
     assert "AWS.SimpleQueueService.NonExistentQueue" in told or "QueueDoesNotExist" in told
     told = aws(tsugite, "sns", "list-platform-applications", refused=True)
-    assert "InvalidAction" in told, told
+    assert "InvalidParameter" in told and "ListPlatformApplications" in told, told
 
 
 @pytest.mark.parametrize("tcp", [[], ["+tcp"]])

@@ -62,8 +62,8 @@ class TestCommandLine:
         if f"aws-cli/{request.param}." not in version:
             pytest.skip(f"no AWS CLI v{request.param} on this machine (v2 is Debian's awscli): it is not tried")
 
-        def call(*arguments, fails=None):
-            done = subprocess.run([cli, "--endpoint-url", tsugite.url("aws"), "--output", "json", "sqs", *arguments],
+        def call(*arguments, service="sqs", fails=None):
+            done = subprocess.run([cli, "--endpoint-url", tsugite.url("aws"), "--output", "json", service, *arguments],
                                   env=env, capture_output=True, text=True, timeout=60, check=False)
             if fails:
                 assert done.returncode != 0 and fails in done.stderr, (done.stdout, done.stderr)
@@ -97,3 +97,31 @@ class TestCommandLine:
         send("two")
         got = aws("receive-message", "--queue-url", url, "--max-number-of-messages", "10")["Messages"]
         assert [message["Body"] for message in got] == ["one", "two"]
+
+    def test_topics(self, aws):
+        sns = lambda *arguments, **more: aws(*arguments, service="sns", **more)
+        name = f"n-{uuid.uuid4()}"
+        url = aws("create-queue", "--queue-name", name)["QueueUrl"]
+        topic = sns("create-topic", "--name", name, "--attributes", "DisplayName=Kitchen",
+                    "--tags", "Key=team,Value=blue")["TopicArn"]
+        assert sns("get-topic-attributes", "--topic-arn", topic)["Attributes"]["DisplayName"] == "Kitchen"
+        assert sns("list-tags-for-resource", "--resource-arn", topic)["Tags"] == [{"Key": "team", "Value": "blue"}]
+        policy = json.dumps({"kind": ["order"]})
+        subscription = sns("subscribe", "--topic-arn", topic, "--protocol", "sqs", "--notification-endpoint",
+                           f"arn:aws:sqs:us-east-1:000000000000:{name}", "--return-subscription-arn",
+                           "--attributes", json.dumps({"FilterPolicy": policy}))["SubscriptionArn"]
+        kind = lambda value: json.dumps({"kind": {"DataType": "String", "StringValue": value}})
+        sns("publish", "--topic-arn", topic, "--message", "no", "--message-attributes", kind("other"))
+        entries = json.dumps([{"Id": "a", "Message": "ünï", "MessageAttributes": json.loads(kind("order"))}])
+        answer = sns("publish-batch", "--topic-arn", topic, "--publish-batch-request-entries", entries)
+        [message] = aws("receive-message", "--queue-url", url, "--wait-time-seconds", "1",
+                        "--max-number-of-messages", "10")["Messages"]
+        envelope = json.loads(message["Body"])
+        assert (envelope["Message"], envelope["MessageId"]) == ("ünï", answer["Successful"][0]["MessageId"])
+        sns("set-subscription-attributes", "--subscription-arn", subscription, "--attribute-name", "FilterPolicy",
+            "--attribute-value", "nonsense", fails="FilterPolicy: failed to parse JSON.")
+        sns("create-platform-application", "--name", "a", "--platform", "GCM", "--attributes", "PlatformCredential=x",
+            fails="CreatePlatformApplication")
+        sns("unsubscribe", "--subscription-arn", subscription)
+        sns("delete-topic", "--topic-arn", topic)
+        sns("publish", "--topic-arn", topic, "--message", "x", fails="Topic does not exist")

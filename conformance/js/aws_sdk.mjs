@@ -11,8 +11,11 @@ const {
   DeleteQueueCommand, GetQueueAttributesCommand, GetQueueUrlCommand, PurgeQueueCommand, ReceiveMessageCommand,
   SendMessageBatchCommand, SendMessageCommand,
 } = require("@aws-sdk/client-sqs");
-const { SNSClient, CreateTopicCommand, DeleteTopicCommand, PublishCommand, SubscribeCommand } =
-  require("@aws-sdk/client-sns");
+const {
+  SNSClient, CreateTopicCommand, DeleteTopicCommand, GetSubscriptionAttributesCommand, GetTopicAttributesCommand,
+  ListPlatformApplicationsCommand, ListSubscriptionsByTopicCommand, PublishBatchCommand, PublishCommand,
+  SetSubscriptionAttributesCommand, SubscribeCommand, TagResourceCommand, UnsubscribeCommand,
+} = require("@aws-sdk/client-sns");
 
 const config = {
   endpoint: process.env.AWS_ENDPOINT_URL,
@@ -119,6 +122,70 @@ const { MessageId } = await sns.send(new PublishCommand({ TopicArn, Message: "ne
 const [news] = (await sqs.send(new ReceiveMessageCommand({ QueueUrl, WaitTimeSeconds: 2 }))).Messages;
 const envelope = JSON.parse(news.Body);
 assert.deepEqual([envelope.MessageId, envelope.Message, envelope.Subject], [MessageId, "news", "s"]);
+
+await sqs.send(new DeleteMessageCommand({ QueueUrl, ReceiptHandle: news.ReceiptHandle }));
+
+// Fan-out: the envelope, the bare message, and what a filter keeps out; a batch with an entry that fails.
+{
+  const raw = await sqs.send(new CreateQueueCommand({ QueueName: `${name}-raw` }));
+  const arn = `arn:aws:sqs:us-east-1:000000000000:${name}-raw`;
+  const { SubscriptionArn } = await sns.send(new SubscribeCommand({
+    TopicArn, Protocol: "sqs", Endpoint: arn, ReturnSubscriptionArn: true,
+    Attributes: { RawMessageDelivery: "true", FilterPolicy: JSON.stringify({ kind: ["order"] }) },
+  }));
+  const of = (kind) => ({ kind: { DataType: "String", StringValue: kind } });
+  const batch = await sns.send(new PublishBatchCommand({
+    TopicArn,
+    PublishBatchRequestEntries: [
+      { Id: "a", Message: "for both", MessageAttributes: of("order") },
+      { Id: "b", Message: "for one", MessageAttributes: of("other") },
+      { Id: "c", Message: "" },
+    ],
+  }));
+  assert.deepEqual(batch.Successful.map((entry) => entry.Id), ["a", "b"]);
+  assert.deepEqual(batch.Failed.map((entry) => [entry.Id, entry.Code, entry.SenderFault]), [["c", "InvalidParameter", true]]);
+  const all = { MaxNumberOfMessages: 10, WaitTimeSeconds: 2, MessageAttributeNames: ["All"] };
+  const bare = (await sqs.send(new ReceiveMessageCommand({ QueueUrl: raw.QueueUrl, ...all }))).Messages;
+  assert.deepEqual(bare.map((message) => [message.Body, message.MessageAttributes.kind.StringValue]), [["for both", "order"]]);
+  const wrapped = bodies(await sqs.send(new ReceiveMessageCommand({ QueueUrl, ...all })));
+  assert.deepEqual(wrapped.map((body) => JSON.parse(body).Message).sort(), ["for both", "for one"]);
+  const attributes = await sns.send(new GetSubscriptionAttributesCommand({ SubscriptionArn }));
+  assert.equal(attributes.Attributes.FilterPolicyScope, "MessageAttributes");
+  await assert.rejects(sns.send(new SetSubscriptionAttributesCommand({
+    SubscriptionArn, AttributeName: "FilterPolicy", AttributeValue: "{nonsense}",
+  })), { name: "InvalidParameterException" });
+  await sns.send(new UnsubscribeCommand({ SubscriptionArn }));
+  const { Subscriptions } = await sns.send(new ListSubscriptionsByTopicCommand({ TopicArn }));
+  assert.deepEqual(Subscriptions.map((subscription) => subscription.Endpoint), [Endpoint]);
+}
+
+// A FIFO topic to a FIFO queue: order, numbers, repeats.
+{
+  const { TopicArn } = await sns.send(new CreateTopicCommand({
+    Name: `${name}.fifo`, Attributes: { FifoTopic: "true", ContentBasedDeduplication: "true" },
+  }));
+  const { QueueUrl } = await sqs.send(new CreateQueueCommand({ QueueName: `${name}-of.fifo`, Attributes: { FifoQueue: "true" } }));
+  await sns.send(new SubscribeCommand({
+    TopicArn, Protocol: "sqs", Endpoint: `arn:aws:sqs:us-east-1:000000000000:${name}-of.fifo`,
+    Attributes: { RawMessageDelivery: "true" },
+  }));
+  const send = (Message) => sns.send(new PublishCommand({ TopicArn, Message, MessageGroupId: "g" }));
+  const [one, two, again] = [await send("1"), await send("2"), await send("1")];
+  assert.ok(BigInt(one.SequenceNumber) < BigInt(two.SequenceNumber));
+  assert.equal(again.MessageId, one.MessageId);
+  assert.deepEqual(bodies(await sqs.send(new ReceiveMessageCommand({ QueueUrl, MaxNumberOfMessages: 10 }))), ["1", "2"]);
+  await assert.rejects(sns.send(new PublishCommand({ TopicArn, Message: "x" })), { name: "InvalidParameterException" });
+}
+
+// Errors have the names of the SDK's classes.
+const refuses = (command, error) => assert.rejects(sns.send(command), { name: error });
+await refuses(new GetTopicAttributesCommand({ TopicArn: `${TopicArn}-absent` }), "NotFoundException");
+await refuses(new TagResourceCommand({ ResourceArn: `${TopicArn}-absent`, Tags: [{ Key: "k", Value: "v" }] }),
+  "ResourceNotFoundException");
+await refuses(new PublishBatchCommand({ TopicArn, PublishBatchRequestEntries: [] }), "EmptyBatchRequestException");
+await refuses(new PublishCommand({ TopicArn, Message: "x", MessageAttributes: { a: { DataType: "Odd", StringValue: "x" } } }),
+  "InvalidParameterValueException");
+await refuses(new ListPlatformApplicationsCommand({}), "InvalidParameterException");
 
 await sns.send(new DeleteTopicCommand({ TopicArn }));
 await sqs.send(new DeleteQueueCommand({ QueueUrl }));
