@@ -16,8 +16,11 @@ const QUEUES: [&str; 4] = ["a", "b", "letters", "sometimes"];
 const URLS: [&str; 2] = ["http://one/", "http://two/"];
 const COLOURS: [&str; 3] = ["red", "green", "blue"];
 
+/// Whether a policy admits a message of this colour and price.
+type Admits = fn(Option<&str>, u32) -> bool;
+
 /// Policies, each with the rule that it means, in the model's own words.
-const FILTERS: [(&str, fn(Option<&str>, u32) -> bool); 6] = [
+const FILTERS: [(&str, Admits); 6] = [
     (r#"{"colour":["red"]}"#, |colour, _| colour == Some("red")),
     (r#"{"colour":[{"anything-but":"red"}]}"#, |colour, _| {
         colour.is_some_and(|colour| colour != "red")

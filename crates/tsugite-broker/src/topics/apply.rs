@@ -36,17 +36,7 @@ impl Broker {
                 id,
                 subscription,
             } => {
-                let Some(known) = self.topics.get_mut(&topic) else {
-                    return;
-                };
-                let before = known.subscriptions.get(&id);
-                known.ended += u64::from(!subscription.is_listed() && before.is_some_and(|s| s.is_listed()));
-                let (before, after) = (before.and_then(|s| s.until()), subscription.until());
-                let replays = subscription.replays();
-                known.put(id, *subscription);
-                self.note_replay(&topic, id, replays);
-                self.note_waiting(&topic, id, before, after);
-                self.outbox_changes += 1;
+                self.put_subscription(&topic, id, *subscription);
             }
             TopicChange::Unsubscribe { topic, id } => self.remove_subscription(&topic, id),
             TopicChange::Publish {
@@ -93,6 +83,20 @@ impl Broker {
                 self.apply_give_up(outbox, seq, target, (end, at));
             }
         }
+    }
+
+    fn put_subscription(&mut self, topic: &TopicKey, id: Uuid, subscription: Subscription) {
+        let Some(known) = self.topics.get_mut(topic) else {
+            return;
+        };
+        let before = known.subscriptions.get(&id);
+        known.ended += u64::from(!subscription.is_listed() && before.is_some_and(|s| s.is_listed()));
+        let (before, after) = (before.and_then(|s| s.until()), subscription.until());
+        let replays = subscription.replays();
+        known.put(id, subscription);
+        self.note_replay(topic, id, replays);
+        self.note_waiting(topic, id, before, after);
+        self.outbox_changes += 1;
     }
 
     /// Takes a subscription out with its outbox.

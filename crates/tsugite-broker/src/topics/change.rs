@@ -115,15 +115,8 @@ impl TopicChange {
                 payload,
             } => {
                 put_topic(out, topic);
-                out.put_option(accepted.as_ref(), |out, (number, id, key)| {
-                    out.put_u64(*number);
-                    out.extend_from_slice(&id.0);
-                    key.encode(out);
-                });
-                out.put_u32(*failed);
-                out.put_u32(numbers.len() as u32);
-                numbers.iter().for_each(|number| out.put_u64(*number));
-                deliveries.iter().for_each(|d| d.encode(out));
+                put_acceptance(out, accepted.as_ref(), *failed);
+                put_deliveries(out, numbers, deliveries);
                 out.extend_from_slice(payload);
             }
             TopicChange::Replay {
@@ -191,6 +184,21 @@ impl TopicChange {
             },
         })
     }
+}
+
+fn put_acceptance(out: &mut Vec<u8>, accepted: Option<&(u64, Uuid, Fingerprint)>, failed: u32) {
+    out.put_option(accepted, |out, (number, id, key)| {
+        out.put_u64(*number);
+        out.extend_from_slice(&id.0);
+        key.encode(out);
+    });
+    out.put_u32(failed);
+}
+
+fn put_deliveries(out: &mut Vec<u8>, numbers: &[u64], deliveries: &[Delivery]) {
+    out.put_u32(numbers.len() as u32);
+    numbers.iter().for_each(|number| out.put_u64(*number));
+    deliveries.iter().for_each(|delivery| delivery.encode(out));
 }
 
 fn get_replay(get: &mut Get<'_>) -> Result<TopicChange, Malformed> {

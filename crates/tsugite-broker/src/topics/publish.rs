@@ -163,7 +163,8 @@ impl Round<'_> {
             undeliverable: out.failed,
         };
         self.archive(&mut out);
-        if out.list.is_empty() && !fifo {
+        // What could not be delivered is counted where it is applied.
+        if out.list.is_empty() && out.failed == 0 && !fifo {
             return Ok(published);
         }
         if let Some(key) = key {
@@ -171,28 +172,7 @@ impl Round<'_> {
             self.accepted.insert(key, First { seq, id });
             self.next_number += 1;
         }
-        let notice = Notice {
-            id: entry.id,
-            published: self.now.wall,
-            sender: &self.command.sender,
-            trace_header: self.command.trace_header.as_deref(),
-            topic: &self.command.topic,
-            subject: entry.subject.as_deref(),
-            // A FIFO topic does not sign.
-            signature_version: if fifo {
-                0
-            } else {
-                self.topic.settings.signature_version()
-            },
-            sequence: published.sequence,
-            group: entry.group.as_deref(),
-            deduplication: deduplication.as_deref(),
-            texts: texts.all(),
-            own_texts: texts.own(),
-            attributes: &entry.attributes,
-        };
-        let mut payload = Vec::with_capacity(entry.message.len() + 256);
-        payload::published(&mut payload, &notice);
+        let payload = self.payload(entry, texts, published.sequence, deduplication.as_deref());
         let change = TopicChange::Publish {
             topic: self.command.topic.clone(),
             accepted: key.map(|key| (number, entry.id, key)),
@@ -207,6 +187,38 @@ impl Round<'_> {
         };
         self.changes.push(change.into());
         Ok(published)
+    }
+
+    fn payload(
+        &self,
+        entry: &PublishEntry,
+        texts: &Texts,
+        sequence: Option<u64>,
+        deduplication: Option<&str>,
+    ) -> Vec<u8> {
+        let signature_version = match sequence {
+            // A FIFO topic does not sign.
+            Some(_) => 0,
+            None => self.topic.settings.signature_version(),
+        };
+        let notice = Notice {
+            id: entry.id,
+            published: self.now.wall,
+            sender: &self.command.sender,
+            trace_header: self.command.trace_header.as_deref(),
+            topic: &self.command.topic,
+            subject: entry.subject.as_deref(),
+            signature_version,
+            sequence,
+            group: entry.group.as_deref(),
+            deduplication,
+            texts: texts.all(),
+            own_texts: texts.own(),
+            attributes: &entry.attributes,
+        };
+        let mut payload = Vec::with_capacity(entry.message.len() + 256);
+        payload::published(&mut payload, &notice);
+        payload
     }
 
     fn key(&self, entry: &PublishEntry, id: &str) -> Fingerprint {

@@ -80,24 +80,9 @@ fn top() -> Keys {
         ("aws", object("The AWS port.", &[], aws())),
         ("admin", object("The admin port.", &[], admin())),
         ("dns", object("The DNS port.", &[], dns())),
-        (
-            "queues",
-            list("Queues that shall exist.", object("A queue.", &["name"], queue())),
-        ),
-        (
-            "topics",
-            list(
-                "Topics that shall exist.",
-                object("A topic.", &["name"], topics::topic()),
-            ),
-        ),
-        (
-            "services",
-            list(
-                "Services that shall exist.",
-                object("A service.", &["name"], service()),
-            ),
-        ),
+        ("queues", declared("Queues", "A queue.", queue())),
+        ("topics", declared("Topics", "A topic.", topics::topic())),
+        ("services", declared("Services", "A service.", service())),
         (
             "routes",
             list(
@@ -107,6 +92,11 @@ fn top() -> Keys {
         ),
         ("circuit", circuit("The circuit breaker of every service.")),
     ]
+}
+
+/// A list of things that the start creates.
+fn declared(what: &str, one: &str, keys: Keys) -> Value {
+    list(&format!("{what} that shall exist."), object(one, &["name"], keys))
 }
 
 fn listen() -> Keys {
