@@ -397,9 +397,11 @@ fn shown(topic: &Value, more: bool) -> String {
 
 /// What is wrong with an endpoint that is posted to, if its last try failed.
 fn trouble(subscription: &Value) -> Option<String> {
-    let delivery = &subscription["delivery"];
-    let error = &delivery["last_error"];
-    let (at, reason) = (error["at"].as_str()?, error["reason"].as_str()?);
+    let delivery = &subscription["deliveries"];
+    let (at, reason) = (
+        delivery["last_failure"].as_str()?,
+        delivery["last_error"].as_str()?,
+    );
     // Moments of one form are in the order of their texts.
     if delivery["last_success"]
         .as_str()
@@ -515,19 +517,19 @@ mod tests {
 
     #[test]
     fn endpoints_in_trouble_say_so() {
-        let mut subscription = json!({"endpoint": "http://h/", "delivery": {
+        let mut subscription = json!({"endpoint": "http://h/", "deliveries": {
             "attempts": 5, "failures": 3, "given_up": 1, "last_success": "2026-01-01T00:00:00.000Z",
-            "last_error": {"at": "2026-01-01T00:00:01.000Z", "reason": "status 503"}, "next_try": null,
+            "last_failure": "2026-01-01T00:00:01.000Z", "last_error": "status 503", "next_try": null,
         }});
         assert_eq!(
             trouble(&subscription).unwrap(),
             "http://h/: status 503 (at 2026-01-01T00:00:01.000Z); 3 of 5 tries failed, 1 messages given up, no next try\n"
         );
-        subscription["delivery"]["next_try"] = json!("soon");
+        subscription["deliveries"]["next_try"] = json!("soon");
         assert!(trouble(&subscription).unwrap().ends_with("next try soon\n"));
-        subscription["delivery"]["last_success"] = json!("2026-01-01T00:00:02.000Z");
+        subscription["deliveries"]["last_success"] = json!("2026-01-01T00:00:02.000Z");
         assert_eq!(trouble(&subscription), None);
-        assert_eq!(trouble(&json!({"delivery": null})), None);
+        assert_eq!(trouble(&json!({"deliveries": null})), None);
     }
 
     #[test]
