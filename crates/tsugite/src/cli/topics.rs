@@ -363,7 +363,8 @@ fn shown(topic: &Value, more: bool) -> String {
     }
     for (title, key) in [("attributes", "attributes"), ("tags", "tags")] {
         let members = topic[key].as_object().into_iter().flatten();
-        for (i, (name, value)) in members.enumerate() {
+        let news = members.filter(|(name, value)| key == "tags" || says_something(name, value));
+        for (i, (name, value)) in news.enumerate() {
             if i == 0 {
                 text.push_str(&format!("{title}:\n"));
             }
@@ -393,6 +394,14 @@ fn shown(topic: &Value, more: bool) -> String {
         text.push_str(&format!("more: --after {}\n", plain(&last["id"])));
     }
     text
+}
+
+/// Whether an attribute tells a person what the rest does not: it was set, that is. `--json` has them all.
+fn says_something(name: &str, value: &Value) -> bool {
+    const DERIVED: [&str; 3] = ["TopicArn", "Owner", "EffectiveDeliveryPolicy"];
+    let text = value.as_str().unwrap_or_default();
+    let is_default = name == "Policy" && text.contains("__default_policy_ID");
+    !(text.is_empty() || is_default || DERIVED.contains(&name) || name.starts_with("Subscriptions"))
 }
 
 /// What is wrong with an endpoint that is posted to, if its last try failed.
@@ -496,7 +505,7 @@ mod tests {
     fn a_topic_is_shown_with_a_row_for_each_subscription() {
         let topic = json!({
             "name": "t", "arn": "a", "per_second": {"published": 0.5}, "since_start": {"published": 3},
-            "outbox": {"waiting": 1, "oldest_age_ms": null}, "attributes": {"DisplayName": "T"}, "tags": {},
+            "outbox": {"waiting": 1, "oldest_age_ms": null}, "attributes": {"DisplayName": "T", "TracingConfig": "", "Owner": "o", "SubscriptionsPending": "1"}, "tags": {},
             "subscriptions": [
                 {"id": "i", "protocol": "sqs", "endpoint": "e", "pending": false, "raw": true, "lag": 7,
                  "filter_policy": {"k": ["v"]}},
