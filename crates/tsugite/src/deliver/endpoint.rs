@@ -23,8 +23,8 @@ use super::{Context, Source, Stage, post};
 const CONCURRENT: usize = limits::DELIVERIES_PER_ENDPOINT;
 /// Deletions of one endpoint under way: each waits for a sync, and several share one.
 const DELETIONS: usize = 8;
-/// Seconds beyond the time of a try for which its message is leased.
-const LEASE_SLACK: u64 = 10;
+/// Seconds beyond the time of a try for which its message is leased: what was under way in a crash comes again then.
+const LEASE_SLACK: u64 = 5;
 /// How long to wait when the store cannot give messages.
 const PAUSE: Duration = Duration::from_secs(1);
 
