@@ -82,10 +82,10 @@ pub(crate) fn machine(programs: &[(&str, &[&str])]) -> String {
     let versions = programs
         .iter()
         .map(|(program, arguments)| without_path(program, &first_line(program, arguments)));
-    text.push_str(&format!(
-        "Programs: {}.\n",
-        versions.collect::<Vec<_>>().join("; ")
-    ));
+    let versions: Vec<String> = versions.collect();
+    if !versions.is_empty() {
+        text.push_str(&format!("Programs: {}.\n", versions.join("; ")));
+    }
     text
 }
 
