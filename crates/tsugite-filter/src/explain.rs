@@ -66,8 +66,9 @@ fn explain(tree: &Tree, scope: Scope, message: &Message<'_>, context: &str, reas
             }
         }
         Tree::Key(key) => {
-            if !key.matches(scope, message) {
-                let sentence = sentence(key, message.values(scope, &key.name));
+            let values = message.values(scope, &key.name);
+            if !key.admits(values) {
+                let sentence = sentence(key, values);
                 reasons.push(Reason {
                     key: Some(key.name.to_string()),
                     text: format!("{context}{sentence}"),

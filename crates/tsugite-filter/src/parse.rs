@@ -142,7 +142,7 @@ fn tree(drafts: Vec<Draft<'_>>, above: &str) -> Tree {
     let part = |draft| match draft {
         Draft::Rules(name, rules) => Tree::Key(Key {
             name: format!("{above}{name}").into(),
-            rules,
+            rules: rules.into(),
         }),
         Draft::Nested(name, below) => tree(below, &format!("{above}{name}.")),
         Draft::Or(alternatives) => {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::message::Message;
+use crate::message::{Message, Value};
 use crate::parse;
 use crate::rule::Rule;
 
@@ -34,23 +34,23 @@ pub(crate) struct Meaning {
     pub(crate) tree: Tree,
 }
 
-/// Keys and how they are joined.
+/// Keys and how they are joined. A key has the name of an attribute or a dotted path in the body; an index puts
+/// numbers in their place.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) enum Tree {
+pub(crate) enum Tree<Name = Arc<str>> {
     /// Every one must be satisfied; none: always.
-    All(Vec<Tree>),
+    All(Vec<Tree<Name>>),
     /// `$or`: at least one must be satisfied.
-    Any(Vec<Tree>),
-    Key(Key),
+    Any(Vec<Tree<Name>>),
+    Key(Key<Name>),
 }
 
 /// A key with its rules.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Key {
-    /// The name of an attribute, or a dotted path in the body.
-    pub(crate) name: Box<str>,
+pub(crate) struct Key<Name = Arc<str>> {
+    pub(crate) name: Name,
     /// At least one.
-    pub(crate) rules: Vec<Rule>,
+    pub(crate) rules: Arc<[Rule]>,
 }
 
 /// Why a policy is refused.
@@ -107,8 +107,8 @@ impl Policy {
 
     /// Whether it admits a message. This is the reference: every other way to find out must agree.
     pub fn matches(&self, message: &Message<'_>) -> bool {
-        self.is_empty()
-            || (message.offers(self.scope()) && self.meaning().tree.matches(self.scope(), message))
+        let values = |name: &Arc<str>| message.values(self.scope(), name);
+        self.is_empty() || (message.offers(self.scope()) && self.meaning().tree.matches(&values))
     }
 
     pub(crate) fn meaning(&self) -> &Meaning {
@@ -116,19 +116,45 @@ impl Policy {
     }
 }
 
-impl Tree {
-    fn matches(&self, scope: Scope, message: &Message<'_>) -> bool {
+impl<Name> Tree<Name> {
+    /// Whether a message is admitted that has these `values` for a name.
+    pub(crate) fn matches<'m>(&self, values: &impl Fn(&Name) -> &'m [Value<'m>]) -> bool {
         match self {
-            Tree::All(parts) => parts.iter().all(|part| part.matches(scope, message)),
-            Tree::Any(parts) => parts.iter().any(|part| part.matches(scope, message)),
-            Tree::Key(key) => key.matches(scope, message),
+            Tree::All(parts) => parts.iter().all(|part| part.matches(values)),
+            Tree::Any(parts) => parts.iter().any(|part| part.matches(values)),
+            Tree::Key(key) => key.admits(values(&key.name)),
         }
+    }
+
+    /// The same with other names.
+    pub(crate) fn rename<Other>(&self, rename: &mut impl FnMut(&Name) -> Other) -> Tree<Other> {
+        match self {
+            Tree::All(parts) => Tree::All(parts.iter().map(|part| part.rename(rename)).collect()),
+            Tree::Any(parts) => Tree::Any(parts.iter().map(|part| part.rename(rename)).collect()),
+            Tree::Key(key) => Tree::Key(Key {
+                name: rename(&key.name),
+                rules: key.rules.clone(),
+            }),
+        }
+    }
+
+    /// All keys in their order.
+    pub(crate) fn keys(&self) -> Vec<&Key<Name>> {
+        fn gather<'a, Name>(tree: &'a Tree<Name>, into: &mut Vec<&'a Key<Name>>) {
+            match tree {
+                Tree::All(parts) | Tree::Any(parts) => parts.iter().for_each(|part| gather(part, into)),
+                Tree::Key(key) => into.push(key),
+            }
+        }
+        let mut all = Vec::new();
+        gather(self, &mut all);
+        all
     }
 }
 
-impl Key {
-    pub(crate) fn matches(&self, scope: Scope, message: &Message<'_>) -> bool {
-        let values = message.values(scope, &self.name);
+impl<Name> Key<Name> {
+    /// Whether any of its rules admits the values.
+    pub(crate) fn admits(&self, values: &[Value<'_>]) -> bool {
         self.rules.iter().any(|rule| rule.admits(values))
     }
 }

@@ -1,6 +1,6 @@
-//! What each rule admits, in tables.
+//! What each rule admits, in tables; alone, in an index, and explained.
 
-use tsugite_filter::{Attribute, Message, Policy, Scope};
+use tsugite_filter::{Attribute, Index, Message, Policy, Scope};
 
 fn policy(text: &str, scope: Scope) -> Policy {
     Policy::parse(text, scope, true).unwrap_or_else(|error| panic!("{text}: {error}"))
@@ -17,6 +17,18 @@ fn attribute(written: &str) -> Attribute<'_> {
     }
 }
 
+#[track_caller]
+fn check(policy: &Policy, message: &Message<'_>, expected: bool, shown: &str) {
+    let text = policy.text();
+    assert_eq!(policy.matches(message), expected, "{text} on {shown}");
+    assert_eq!(policy.explain(message).is_empty(), expected, "{text} on {shown}");
+    let mut index = Index::new();
+    index.insert(7, policy);
+    let mut found = Vec::new();
+    index.matching(message, &mut found);
+    assert_eq!(found == [7], expected, "{text} in an index on {shown}");
+}
+
 /// Which messages a policy on attributes admits, and which it does not; a message is attributes with ` & ` between.
 #[track_caller]
 fn on_attributes(text: &str, admitted: &[&str], refused: &[&str]) {
@@ -28,8 +40,7 @@ fn on_attributes(text: &str, admitted: &[&str], refused: &[&str]) {
     {
         let attributes = message.split(" & ").filter(|one| !one.is_empty()).map(attribute);
         let read = Message::new(attributes, Some("{\"k\":\"body\"}"));
-        assert_eq!(policy.matches(&read), expected, "{text} on {message}");
-        assert_eq!(policy.explain(&read).is_empty(), expected, "{text} on {message}");
+        check(&policy, &read, expected, message);
     }
 }
 
@@ -43,8 +54,7 @@ fn on_body(text: &str, admitted: &[&str], refused: &[&str]) {
         .chain(refused.iter().map(|m| (m, false)))
     {
         let read = Message::new([attribute("k:String=attribute")], Some(body));
-        assert_eq!(policy.matches(&read), expected, "{text} on {body}");
-        assert_eq!(policy.explain(&read).is_empty(), expected, "{text} on {body}");
+        check(&policy, &read, expected, body);
     }
 }
 

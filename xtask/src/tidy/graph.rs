@@ -59,6 +59,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     // Tools. The load generator and these checks link nothing of ours.
     ("xtask", &[]),
     ("tsugite-bench", &[]),
+    // The one measurement from inside: what an index of filter policies costs without a network around it.
+    ("tsugite-filter-bench", &["tsugite-filter"]),
     // The judge of histories knows the promises and nothing of who keeps them.
     ("tsugite-checker", &[]),
     (

@@ -15,12 +15,16 @@ pub(super) struct Cover {
 }
 
 /// The cheapest cover, the first of several; `None` if nothing covers the policy, which then admits every message.
-pub(super) fn choose(tree: &Tree, cost: &impl Fn(&Key) -> usize) -> Option<Cover> {
+pub(super) fn choose<Name>(tree: &Tree<Name>, cost: &impl Fn(&Key<Name>) -> usize) -> Option<Cover> {
     cheapest(tree, cost, &mut 0)
 }
 
 /// `place` is that of the next key.
-fn cheapest(tree: &Tree, cost: &impl Fn(&Key) -> usize, place: &mut usize) -> Option<Cover> {
+fn cheapest<Name>(
+    tree: &Tree<Name>,
+    cost: &impl Fn(&Key<Name>) -> usize,
+    place: &mut usize,
+) -> Option<Cover> {
     match tree {
         Tree::Key(key) => {
             *place += 1;
@@ -57,19 +61,6 @@ fn cheapest(tree: &Tree, cost: &impl Fn(&Key) -> usize, place: &mut usize) -> Op
     }
 }
 
-/// All keys of a policy in their order.
-pub(super) fn keys(tree: &Tree) -> Vec<&Key> {
-    fn gather<'a>(tree: &'a Tree, into: &mut Vec<&'a Key>) {
-        match tree {
-            Tree::All(parts) | Tree::Any(parts) => parts.iter().for_each(|part| gather(part, into)),
-            Tree::Key(key) => into.push(key),
-        }
-    }
-    let mut all = Vec::new();
-    gather(tree, &mut all);
-    all
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -81,7 +72,7 @@ mod tests {
         let policy = Policy::parse(text, Scope::MessageBody, false).expect(text);
         let tree = &policy.meaning().tree;
         let cover = choose(tree, &|key| key.rules.len());
-        let keys = keys(tree);
+        let keys = tree.keys();
         let names: Vec<&str> = cover
             .iter()
             .flat_map(|cover| &cover.keys)

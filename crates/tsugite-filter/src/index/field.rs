@@ -165,10 +165,19 @@ impl Field {
             Probe::Bool(true) => 4 + 2 * self.yes.len(),
             Probe::Bool(false) => 4 + 2 * self.no.len(),
             Probe::Null => 4 + 2 * self.null.len(),
-            Probe::Range(..) => 4 + self.ranges.len(),
+            Probe::Range(low, high) => 4 + self.crowd(low, high),
             Probe::Present => 16 + 4 * self.present.len(),
             Probe::Absent => 64 + 8 * self.absent.len(),
         }
+    }
+
+    /// How many ranges hold an end of this one. Far ends do not count: half of all ranges have none.
+    fn crowd(&self, low: u64, high: u64) -> usize {
+        const ENOUGH: usize = 1000;
+        let ends = [low, high]
+            .into_iter()
+            .filter(|end| !matches!(*end, 0 | u64::MAX));
+        ends.map(|end| self.ranges.count(end, ENOUGH)).max().unwrap_or(0)
     }
 
     /// The entries to look at when the key is absent.

@@ -5,89 +5,93 @@ use std::collections::{BTreeSet, HashMap};
 use super::field::{Field, Probe};
 use super::slots::{Found, Slot};
 use crate::body::{self, Body};
-use crate::message::Message;
+use crate::message::{Message, Value};
 use crate::policy::Scope;
 
 /// The place of a node in [`Fields::nodes`].
-type Place = u32;
+pub(super) type Place = u32;
 
-const ROOT: Place = 0;
+/// Above all names of attributes.
+const ATTRIBUTES: Place = 0;
+/// Above all paths in the body.
+const BODY: Place = 1;
+const ROOTS: usize = 2;
 
-/// The fields of one scope: a tree by the segments of their names. In the body a dot separates segments; the name of
-/// an attribute is one.
+/// The fields that the policies of an index name: trees by the segments of their names. In the body a dot separates
+/// segments; the name of an attribute is one.
 #[derive(Debug, Clone)]
 pub(super) struct Fields {
-    scope: Scope,
     nodes: Vec<Node>,
     free: Vec<Place>,
-    /// The fields through which entries are found when they are absent.
-    absent: BTreeSet<Place>,
+    /// By root, the fields through which entries are found when they are absent.
+    absent: [BTreeSet<Place>; ROOTS],
 }
 
 #[derive(Debug, Clone, Default)]
 struct Node {
     parent: Place,
-    /// Its last segment.
+    /// The last of its name.
     segment: Box<str>,
     children: HashMap<Box<str>, Place>,
-    field: Option<Box<Named>>,
+    /// How many keys of entries have this name.
+    uses: usize,
+    /// Of a name through which entries are found.
+    field: Option<Box<Field>>,
 }
 
-/// A field and its whole name.
-#[derive(Debug, Clone)]
-struct Named {
-    name: Box<str>,
-    field: Field,
+/// The fields that a message has, ascending, with their values.
+#[derive(Debug)]
+pub(super) struct Present<'m>(Vec<(Place, &'m [Value<'m>])>);
+
+impl<'m> Present<'m> {
+    /// The values of a field; none if it is absent.
+    pub(super) fn values(&self, place: Place) -> &'m [Value<'m>] {
+        match self.0.binary_search_by_key(&place, |(place, _)| *place) {
+            Ok(at) => self.0[at].1,
+            Err(_) => &[],
+        }
+    }
+}
+
+fn root(scope: Scope) -> Place {
+    match scope {
+        Scope::MessageAttributes => ATTRIBUTES,
+        Scope::MessageBody => BODY,
+    }
+}
+
+/// The segments of a name: at least one.
+fn segments(scope: Scope, name: &str) -> impl Iterator<Item = &str> {
+    let separator = match scope {
+        Scope::MessageAttributes => None,
+        Scope::MessageBody => Some('.'),
+    };
+    name.split(move |char| Some(char) == separator)
 }
 
 impl Fields {
-    pub(super) fn new(scope: Scope) -> Fields {
+    pub(super) fn new() -> Fields {
         Fields {
-            scope,
-            nodes: vec![Node::default()],
+            nodes: vec![Node::default(); ROOTS],
             free: Vec::new(),
-            absent: BTreeSet::new(),
+            absent: Default::default(),
         }
     }
 
-    /// The field of a name, if there is one.
-    pub(super) fn get(&self, name: &str) -> Option<&Field> {
-        let named = self.node(self.find_place(name)?).field.as_ref()?;
-        Some(&named.field)
-    }
-
-    pub(super) fn insert(&mut self, name: &str, probe: Probe<'_>, slot: Slot) {
-        let mut place = ROOT;
-        for segment in segments(self.scope, name) {
+    /// Names a field once more: it keeps its place until it is released as often.
+    pub(super) fn acquire(&mut self, scope: Scope, name: &str) -> Place {
+        let mut place = root(scope);
+        for segment in segments(scope, name) {
             place = self.child(place, segment);
         }
-        let named = self.nodes[place as usize].field.get_or_insert_with(|| {
-            Box::new(Named {
-                name: name.into(),
-                field: Field::default(),
-            })
-        });
-        named.field.insert(probe, slot);
-        if !named.field.absent().is_empty() {
-            self.absent.insert(place);
-        }
+        self.nodes[place as usize].uses += 1;
+        place
     }
 
-    pub(super) fn remove(&mut self, name: &str, probe: Probe<'_>, slot: Slot) {
-        let Some(mut place) = self.find_place(name) else {
-            return;
-        };
-        let node = &mut self.nodes[place as usize];
-        let Some(named) = &mut node.field else { return };
-        named.field.remove(probe, slot);
-        if named.field.absent().is_empty() {
-            self.absent.remove(&place);
-        }
-        if named.field.is_empty() {
-            node.field = None;
-        }
-        // Nothing is left behind: nodes without field and children go, up to the first that has some.
-        while place != ROOT && self.node(place).field.is_none() && self.node(place).children.is_empty() {
+    /// Takes back one [`Fields::acquire`].
+    pub(super) fn release(&mut self, mut place: Place) {
+        self.nodes[place as usize].uses -= 1;
+        while place as usize >= ROOTS && self.node(place).uses == 0 && self.node(place).children.is_empty() {
             let gone = std::mem::take(&mut self.nodes[place as usize]);
             self.free.push(place);
             self.nodes[gone.parent as usize].children.remove(&gone.segment);
@@ -95,51 +99,91 @@ impl Fields {
         }
     }
 
-    /// Finds the entries that a message may concern.
-    pub(super) fn find(&self, message: &Message<'_>, found: &mut Found) {
-        match self.scope {
-            Scope::MessageAttributes => self.find_attributes(message, found),
-            Scope::MessageBody => match message.body() {
-                Some(body) => self.find_body(body, found),
-                None => return,
-            },
+    /// What it costs to find another entry through a probe of this field.
+    pub(super) fn cost(&self, place: Place, probe: Probe<'_>) -> usize {
+        match &self.node(place).field {
+            Some(field) => field.cost(probe),
+            None => Field::default().cost(probe),
         }
-        for place in &self.absent {
-            if let Some(named) = &self.node(*place).field
-                && message.values(self.scope, &named.name).is_empty()
+    }
+
+    pub(super) fn insert(&mut self, scope: Scope, place: Place, probe: Probe<'_>, slot: Slot) {
+        let field = self.nodes[place as usize].field.get_or_insert_default();
+        field.insert(probe, slot);
+        if !field.absent().is_empty() {
+            self.absent[root(scope) as usize].insert(place);
+        }
+    }
+
+    pub(super) fn remove(&mut self, scope: Scope, place: Place, probe: Probe<'_>, slot: Slot) {
+        let node = &mut self.nodes[place as usize];
+        let Some(field) = &mut node.field else { return };
+        field.remove(probe, slot);
+        if field.absent().is_empty() {
+            self.absent[root(scope) as usize].remove(&place);
+        }
+        if field.is_empty() {
+            node.field = None;
+        }
+    }
+
+    /// Finds the entries that a message may concern, and the fields that it has.
+    pub(super) fn find<'m>(&self, message: &'m Message<'m>, found: &mut Found) -> Present<'m> {
+        let mut present = Present(Vec::new());
+        self.meet_attributes(message, &mut present);
+        if let Some(body) = message.body() {
+            self.meet_body(body, &mut present);
+        }
+        present.0.sort_unstable_by_key(|(place, _)| *place);
+        for (place, values) in &present.0 {
+            if let Some(field) = &self.node(*place).field {
+                field.find(values, found);
+            }
+        }
+        for scope in [Scope::MessageAttributes, Scope::MessageBody] {
+            if message.offers(scope) {
+                self.find_absent(scope, &present, found);
+            }
+        }
+        present
+    }
+
+    fn find_absent(&self, scope: Scope, present: &Present<'_>, found: &mut Found) {
+        for place in &self.absent[root(scope) as usize] {
+            if let Some(field) = &self.node(*place).field
+                && present.values(*place).is_empty()
             {
-                found.add_all(named.field.absent());
+                found.add_all(field.absent());
             }
         }
     }
 
-    fn find_attributes(&self, message: &Message<'_>, found: &mut Found) {
-        let fields = &self.node(ROOT).children;
+    fn meet_attributes<'m>(&self, message: &'m Message<'m>, present: &mut Present<'m>) {
+        let fields = &self.node(ATTRIBUTES).children;
         for (name, values) in message.attributes() {
-            if let Some(place) = fields.get(*name)
-                && let Some(named) = &self.node(*place).field
-            {
-                named.field.find(values, found);
-            }
+            present
+                .0
+                .extend(fields.get(*name).map(|place| (*place, &values[..])));
         }
     }
 
     /// Walks the tree of the fields and that of the body side by side, at each pair of nodes along the one with fewer
     /// children.
-    fn find_body(&self, body: &Body<'_>, found: &mut Found) {
-        let mut pairs = vec![(ROOT, body::ROOT)];
+    fn meet_body<'m>(&self, body: &'m Body<'m>, present: &mut Present<'m>) {
+        let mut pairs = vec![(BODY, body::ROOT)];
         while let Some((place, there)) = pairs.pop() {
-            let node = self.node(place);
-            if let Some(named) = &node.field {
-                named.field.find(body.values_at(there), found);
+            let values = body.values_at(there);
+            if !values.is_empty() {
+                present.0.push((place, values));
             }
-            if node.children.len() <= body.child_count(there) {
-                for (segment, child) in &node.children {
+            let children = &self.node(place).children;
+            if children.len() <= body.child_count(there) {
+                for (segment, child) in children {
                     pairs.extend(body.child(there, segment).map(|below| (*child, below)));
                 }
             } else {
                 for (segment, below) in body.children(there) {
-                    pairs.extend(node.children.get(segment).map(|child| (*child, below)));
+                    pairs.extend(children.get(segment).map(|child| (*child, below)));
                 }
             }
         }
@@ -147,13 +191,6 @@ impl Fields {
 
     fn node(&self, place: Place) -> &Node {
         &self.nodes[place as usize]
-    }
-
-    fn find_place(&self, name: &str) -> Option<Place> {
-        let mut segments = segments(self.scope, name);
-        segments.try_fold(ROOT, |place, segment| {
-            self.node(place).children.get(segment).copied()
-        })
     }
 
     /// The child of a node, made if need be.
@@ -181,18 +218,11 @@ impl Fields {
         place
     }
 
-    /// How many nodes are in use, without the root.
+    /// Whether nothing is left of what was inserted.
     #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
-        self.nodes.len() - 1 - self.free.len()
+    pub(super) fn is_empty(&self) -> bool {
+        let unused = |node: &Node| node.children.is_empty() && node.uses == 0 && node.field.is_none();
+        let gone = self.nodes.len() == ROOTS + self.free.len() && self.nodes.iter().all(unused);
+        gone && self.absent.iter().all(BTreeSet::is_empty)
     }
-}
-
-/// The segments of a name: at least one.
-fn segments(scope: Scope, name: &str) -> impl Iterator<Item = &str> {
-    let separator = match scope {
-        Scope::MessageAttributes => None,
-        Scope::MessageBody => Some('.'),
-    };
-    name.split(move |char| Some(char) == separator)
 }

@@ -26,10 +26,10 @@ use std::hash::{Hash, Hasher};
 
 use cover::Cover;
 use field::Probe;
-use fields::Fields;
+use fields::{Fields, Place};
 use slots::{Bucket, Found, Slot};
 
-use crate::policy::{Key, Scope};
+use crate::policy::{Key, Tree};
 use crate::{Message, Policy};
 
 /// Policies by the key of their subscription.
@@ -40,19 +40,20 @@ pub struct Index<K> {
     /// Entries without keys.
     free: Vec<Slot>,
     by_meaning: HashMap<ByMeaning, Slot>,
-    attributes: Fields,
-    body: Fields,
+    fields: Fields,
     /// Entries that no key leads to.
     always: Bucket,
 }
 
-/// A policy and who has it. Without keys, it waits to be used again.
+/// A policy and who has it.
 #[derive(Clone)]
 struct Entry<K> {
-    policy: Option<Policy>,
-    /// Ascending.
+    /// What it admits, by the places of its fields.
+    tree: Tree<Place>,
+    /// Ascending; none if the entry waits to be used again.
     keys: Vec<K>,
     cover: Option<Cover>,
+    policy: Option<Policy>,
 }
 
 /// Policies are the same here if they mean the same.
@@ -96,8 +97,7 @@ impl<K: Copy + Ord> Index<K> {
             entries: Vec::new(),
             free: Vec::new(),
             by_meaning: HashMap::new(),
-            attributes: Fields::new(Scope::MessageAttributes),
-            body: Fields::new(Scope::MessageBody),
+            fields: Fields::new(),
             always: Bucket::default(),
         }
     }
@@ -142,42 +142,38 @@ impl<K: Copy + Ord> Index<K> {
     pub fn matching(&self, message: &Message<'_>, out: &mut Vec<K>) {
         let mut found = Found::none(self.entries.len());
         found.add_all(&self.always);
-        self.attributes.find(message, &mut found);
-        self.body.find(message, &mut found);
+        let present = self.fields.find(message, &mut found);
+        let values = |place: &Place| present.values(*place);
         let before = out.len();
         for slot in found.iter() {
             let entry = &self.entries[slot as usize];
-            if entry
-                .policy
-                .as_ref()
-                .is_some_and(|policy| policy.matches(message))
-            {
+            if entry.tree.matches(&values) {
                 out.extend_from_slice(&entry.keys);
             }
         }
         out[before..].sort_unstable();
     }
 
-    fn fields(&mut self, scope: Scope) -> &mut Fields {
-        match scope {
-            Scope::MessageAttributes => &mut self.attributes,
-            Scope::MessageBody => &mut self.body,
-        }
-    }
-
     /// Makes an entry that nobody has yet.
     fn add_entry(&mut self, policy: &Policy) -> Slot {
-        let fields = self.fields(policy.scope());
-        let cost = |key: &Key| {
-            let field = fields.get(&key.name);
-            let cost = |rule| field.map_or(0, |field| field.cost(Probe::of(rule)));
-            key.rules.iter().map(cost).fold(0, usize::saturating_add)
+        let (scope, fields) = (policy.scope(), &mut self.fields);
+        let tree = policy
+            .meaning()
+            .tree
+            .rename(&mut |name| fields.acquire(scope, name));
+        let cost = |key: &Key<Place>| {
+            let costs = key
+                .rules
+                .iter()
+                .map(|rule| fields.cost(key.name, Probe::of(rule)));
+            costs.fold(0, usize::saturating_add)
         };
-        let cover = cover::choose(&policy.meaning().tree, &cost);
+        let cover = cover::choose(&tree, &cost);
         let entry = Entry {
-            policy: Some(policy.clone()),
+            tree,
             keys: Vec::new(),
             cover,
+            policy: Some(policy.clone()),
         };
         let slot = match self.free.pop() {
             Some(slot) => {
@@ -189,44 +185,38 @@ impl<K: Copy + Ord> Index<K> {
                 (self.entries.len() - 1) as Slot
             }
         };
-        self.by_meaning.insert(ByMeaning(policy.clone()), slot);
-        self.each_probe(slot, policy, |fields, name, probe| {
-            fields.insert(name, probe, slot)
-        });
-        if self.entries[slot as usize].cover.is_none() {
-            self.always.insert(slot);
+        let (entry, fields) = (&self.entries[slot as usize], &mut self.fields);
+        match &entry.cover {
+            None => self.always.insert(slot),
+            Some(cover) => probes(&entry.tree, cover, |place, probe| {
+                fields.insert(scope, place, probe, slot)
+            }),
         }
+        self.by_meaning.insert(ByMeaning(policy.clone()), slot);
         slot
     }
 
     fn remove_entry(&mut self, slot: Slot) {
-        let Some(policy) = self.entries[slot as usize].policy.take() else {
-            return;
-        };
-        self.each_probe(slot, &policy, |fields, name, probe| {
-            fields.remove(name, probe, slot)
-        });
-        self.always.remove(slot);
-        self.entries[slot as usize].cover = None;
+        let entry = &mut self.entries[slot as usize];
+        let Some(policy) = entry.policy.take() else { return };
+        let (scope, fields) = (policy.scope(), &mut self.fields);
+        let tree = std::mem::replace(&mut entry.tree, Tree::All(Vec::new()));
+        match entry.cover.take() {
+            None => self.always.remove(slot),
+            Some(cover) => probes(&tree, &cover, |place, probe| {
+                fields.remove(scope, place, probe, slot)
+            }),
+        }
+        tree.keys().iter().for_each(|key| fields.release(key.name));
         self.by_meaning.remove(&ByMeaning(policy));
         self.free.push(slot);
     }
+}
 
-    /// Goes through the rules of an entry's cover.
-    fn each_probe(
-        &mut self,
-        slot: Slot,
-        policy: &Policy,
-        mut each: impl FnMut(&mut Fields, &str, Probe<'_>),
-    ) {
-        let meaning = policy.meaning();
-        let all = cover::keys(&meaning.tree);
-        let cover = self.entries[slot as usize].cover.take();
-        let fields = self.fields(meaning.scope);
-        for place in cover.iter().flat_map(|cover| &cover.keys) {
-            let Key { name, rules } = all[*place];
-            rules.iter().for_each(|rule| each(fields, name, Probe::of(rule)));
-        }
-        self.entries[slot as usize].cover = cover;
+/// Goes through the rules of a cover.
+fn probes(tree: &Tree<Place>, cover: &Cover, mut each: impl FnMut(Place, Probe<'_>)) {
+    let keys = tree.keys();
+    for key in cover.keys.iter().map(|place| keys[*place]) {
+        key.rules.iter().for_each(|rule| each(key.name, Probe::of(rule)));
     }
 }

@@ -40,9 +40,17 @@ impl Ranges {
         self.len == 0
     }
 
-    /// How many ranges there are.
-    pub(super) fn len(&self) -> usize {
-        self.len
+    /// How many ranges hold `number`, where `limit` is as good as more.
+    pub(super) fn count(&self, number: u64, limit: usize) -> usize {
+        let mut count = 0;
+        let node_counts = self.nodes_around(number).map(|marks| marks.take(limit).count());
+        for more in node_counts {
+            count += more;
+            if count >= limit {
+                return limit;
+            }
+        }
+        count
     }
 
     /// `low` is `high` at most.
@@ -76,21 +84,26 @@ impl Ranges {
 
     /// Finds the entries with a range that holds `number`.
     pub(super) fn find(&self, number: u64, found: &mut Found) {
-        for level in self.levels.keys() {
-            let prefix = above(number, *level);
-            let Some(node) = self.nodes.get(&(*level, prefix)) else {
-                continue;
-            };
+        self.nodes_around(number)
+            .flatten()
+            .for_each(|slot| found.add(slot));
+    }
+
+    /// From each node on the way to `number` the entries with a range that holds it.
+    fn nodes_around(&self, number: u64) -> impl Iterator<Item = impl Iterator<Item = Slot>> {
+        let nodes = self.levels.keys().filter_map(move |level| {
+            let node = self.nodes.get(&(*level, above(number, *level)))?;
+            Some((*level, node))
+        });
+        nodes.map(move |(level, node)| {
             // The middle is the first number whose next bit is set; ranges here begin below it and end at or above.
-            let low_half = *level > 0 && number >> (level - 1) & 1 == 0;
-            if low_half {
-                let marks = node.by_low.range(..=(number, Slot::MAX));
-                marks.for_each(|(_, slot)| found.add(*slot));
-            } else {
-                let marks = node.by_high.range((number, 0)..);
-                marks.for_each(|(_, slot)| found.add(*slot));
-            }
-        }
+            let low_half = level > 0 && number >> (level - 1) & 1 == 0;
+            let marks = match low_half {
+                true => node.by_low.range(..=(number, Slot::MAX)),
+                false => node.by_high.range((number, 0)..),
+            };
+            marks.map(|(_, slot)| *slot)
+        })
     }
 }
 
@@ -157,6 +170,9 @@ mod tests {
                 };
                 let expected: Vec<Slot> =
                     kept().filter(|(_, own)| own.iter().any(holds)).map(|(slot, _)| slot as Slot).collect();
+                let several = kept().flat_map(|(_, own)| own).filter(|range| holds(range)).count();
+                prop_assert!((expected.len()..=several).contains(&ranges.count(number, 1000)));
+                prop_assert_eq!(ranges.count(number, 1), expected.len().min(1));
                 prop_assert_eq!(found(&ranges, number), expected);
             }
             let empty = kept().all(|(_, own)| own.is_empty());

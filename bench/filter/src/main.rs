@@ -1,0 +1,84 @@
+//! Filter policies by the thousand on one topic: the index beside a loop over all of them, on one core.
+//!
+//! `cargo run --release -p tsugite-filter-bench [POLICIES]` prints a table. A publish is what the broker does for
+//! one: read attributes and body, and gather the subscriptions. Nothing here is random: seeds are fixed.
+#![expect(clippy::print_stdout, reason = "a command prints")]
+
+mod mix;
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use mix::{Mix, Published};
+use tsugite_filter::{Index, Message, Policy};
+
+/// How long each measurement runs at least.
+const SPAN: Duration = Duration::from_millis(1500);
+
+fn main() {
+    let count = std::env::args()
+        .nth(1)
+        .and_then(|count| count.parse().ok())
+        .unwrap_or(10_000);
+    println!("one core; a publish reads the message and gathers its subscriptions\n");
+    println!(
+        "{:<44} {:>9} {:>9} {:>12} {:>12} {:>8}",
+        "policies", "count", "matches", "index /s", "loop /s", "factor"
+    );
+    for count in [10, count / 10, count] {
+        measure("realistic mix", Mix::Realistic, count);
+    }
+    for (name, mix) in [
+        ("all of one text", Mix::Same),
+        ("one event, a customer each", Mix::RareSecond),
+        ("ranges, each with one event in 20", Mix::Ranges),
+        ("unselective: anything-but alone, all match", Mix::AnythingBut),
+        ("unselective: half-open ranges, half match", Mix::HalfOpen),
+    ] {
+        measure(name, mix, count);
+    }
+}
+
+fn measure(name: &str, mix: Mix, count: usize) {
+    let policies: Vec<Policy> = mix::policies(mix, count);
+    let messages = mix::messages(1000);
+    let mut index = Index::new();
+    for (key, policy) in policies.iter().enumerate() {
+        index.insert(key as u32, policy);
+    }
+    let mut matches = 0;
+    for published in &messages {
+        let mut found = Vec::new();
+        index.matching(&published.read(), &mut found);
+        matches += found.len();
+    }
+    let by_index = per_second(&messages, |message, found| index.matching(message, found));
+    let by_loop = per_second(&messages, |message, found| {
+        let matching = policies
+            .iter()
+            .enumerate()
+            .filter(|(_, policy)| policy.matches(message));
+        found.extend(matching.map(|(key, _)| key as u32));
+    });
+    println!(
+        "{name:<44} {count:>9} {:>9.1} {by_index:>12.0} {by_loop:>12.0} {:>8.1}",
+        matches as f64 / messages.len() as f64,
+        by_index / by_loop
+    );
+}
+
+/// How often in a second `gather` takes a message and finds its subscriptions.
+fn per_second(messages: &[Published], gather: impl Fn(&Message<'_>, &mut Vec<u32>)) -> f64 {
+    let mut found = Vec::new();
+    let (start, mut done) = (Instant::now(), 0_u64);
+    for published in messages.iter().cycle() {
+        found.clear();
+        gather(&published.read(), &mut found);
+        black_box(&found);
+        done += 1;
+        if done.is_multiple_of(16) && start.elapsed() >= SPAN {
+            break;
+        }
+    }
+    done as f64 / start.elapsed().as_secs_f64()
+}
