@@ -35,7 +35,7 @@ pub(crate) fn rule(
         "suffix" => Rule::Suffix(text(operator, operand)?.into()),
         "equals-ignore-case" => Rule::EqualsIgnoreCase(fold_case(text(operator, operand)?).into()),
         "anything-but" => Rule::AnythingBut(anything_but(operand, extensions)?),
-        "numeric" => Rule::Numeric(numeric(operand)?),
+        "numeric" => Rule::Numeric(numeric(operand)?.into()),
         "exists" => match operand.kind {
             Kind::Bool(wanted) => Rule::Exists(wanted),
             _ => return fault(operand, "exists match pattern must be either true or false."),

@@ -14,7 +14,7 @@ pub(crate) enum Rule {
     Suffix(Box<str>),
     /// Folded by [`fold_case`].
     EqualsIgnoreCase(Box<str>),
-    Numeric(Range),
+    Numeric(Box<Range>),
     Exists(bool),
     Cidr(Network),
     AnythingBut(Exclusion),

@@ -1,11 +1,13 @@
 //! What an index keeps for one key: which entries to look at for which of its values.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use super::odds::{CERTAIN, Odds};
 use super::ranges::Ranges;
 use super::slots::{Bucket, Found, Slot};
 use super::trie::Trie;
+use super::values::Values;
 use crate::decimal::Decimal;
 use crate::message::Value;
 use crate::rule::{End, Network, Range, Rule, Scalar, fold_case};
@@ -67,9 +69,9 @@ impl<'a> Probe<'a> {
 /// The entries that are found through one key.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Field {
-    texts: HashMap<Box<str>, Bucket>,
-    folded: HashMap<Box<str>, Bucket>,
-    numbers: HashMap<Decimal, Bucket>,
+    texts: Values<Box<str>>,
+    folded: Values<Box<str>>,
+    numbers: Values<Decimal>,
     yes: Bucket,
     no: Bucket,
     null: Bucket,
@@ -77,8 +79,8 @@ pub(super) struct Field {
     /// Backwards.
     suffixes: Trie,
     ranges: Ranges,
-    networks: HashMap<Network, Bucket>,
-    /// How many networks have this many bits.
+    networks: Values<Network>,
+    /// How many entries are found through networks of this many bits.
     network_bits: BTreeMap<u8, usize>,
     present: Bucket,
     absent: Bucket,
@@ -95,45 +97,39 @@ impl Field {
 
     pub(super) fn insert(&mut self, probe: Probe<'_>, slot: Slot) {
         match probe {
-            Probe::Text(text) => bucket(&mut self.texts, text).insert(slot),
-            Probe::Folded(text) => bucket(&mut self.folded, text).insert(slot),
-            Probe::Number(number) => self.numbers.entry(number.clone()).or_default().insert(slot),
+            Probe::Text(text) => self.texts.insert(text.into(), slot),
+            Probe::Folded(text) => self.folded.insert(text.into(), slot),
+            Probe::Number(number) => self.numbers.insert(number.clone(), slot),
             Probe::Prefix(text) => self.prefixes.insert(text.as_bytes(), slot),
             Probe::Suffix(text) => self.suffixes.insert(&reversed(text), slot),
             Probe::Range(low, high) => self.ranges.insert(low, high, slot),
             Probe::Network(network) => {
-                let count = self.networks.len();
-                self.networks.entry(network.clone()).or_default().insert(slot);
-                *self.network_bits.entry(network.bits()).or_default() += self.networks.len() - count;
+                self.networks.insert(network.clone(), slot);
+                *self.network_bits.entry(network.bits()).or_default() += 1;
             }
             Probe::Bool(_) | Probe::Null | Probe::Present | Probe::Absent => {
-                if let Some(bucket) = self.single_mut(probe) {
-                    bucket.insert(slot);
-                }
+                self.single_mut(probe).map(|bucket| bucket.insert(slot));
             }
         }
     }
 
     pub(super) fn remove(&mut self, probe: Probe<'_>, slot: Slot) {
         match probe {
-            Probe::Text(text) => drop_from(&mut self.texts, text, slot),
-            Probe::Folded(text) => drop_from(&mut self.folded, text, slot),
-            Probe::Number(number) => drop_from(&mut self.numbers, number, slot),
+            Probe::Text(text) => self.texts.remove(text, slot),
+            Probe::Folded(text) => self.folded.remove(text, slot),
+            Probe::Number(number) => self.numbers.remove(number, slot),
             Probe::Prefix(text) => self.prefixes.remove(text.as_bytes(), slot),
             Probe::Suffix(text) => self.suffixes.remove(&reversed(text), slot),
             Probe::Range(low, high) => self.ranges.remove(low, high, slot),
             Probe::Network(network) => {
-                let count = self.networks.len();
-                drop_from(&mut self.networks, network, slot);
-                if let Some(bits) = self.network_bits.get_mut(&network.bits()) {
-                    *bits -= count - self.networks.len();
+                self.networks.remove(network, slot);
+                if let Some(count) = self.network_bits.get_mut(&network.bits()) {
+                    *count -= 1;
                 }
                 self.network_bits.retain(|_, count| *count > 0);
             }
             Probe::Bool(_) | Probe::Null | Probe::Present | Probe::Absent => {
-                if let Some(bucket) = self.single_mut(probe) {
-                    bucket.remove(slot);
-                }
+                self.single_mut(probe).map(|bucket| bucket.remove(slot));
             }
         }
     }
@@ -150,34 +146,31 @@ impl Field {
         }
     }
 
-    /// A guess at how much it costs to find another entry through this probe: how many are found with it, weighed by
-    /// how many messages will find them.
-    pub(super) fn cost(&self, probe: Probe<'_>) -> usize {
-        let len = |bucket: Option<&Bucket>| bucket.map_or(0, Bucket::len);
+    /// The chance, in millionths, that a message leads to another entry through this probe: a guess.
+    pub(super) fn odds(&self, probe: Probe<'_>) -> usize {
         match probe {
-            Probe::Text(text) => 1 + len(self.texts.get(text)),
-            Probe::Folded(text) => 1 + len(self.folded.get(text)),
-            Probe::Number(number) => 1 + len(self.numbers.get(number)),
-            Probe::Network(network) => 1 + len(self.networks.get(network)),
-            Probe::Prefix("") | Probe::Suffix("") => 16 + 4 * self.prefixes.len(b""),
-            Probe::Prefix(text) => 2 + self.prefixes.len(text.as_bytes()),
-            Probe::Suffix(text) => 2 + self.suffixes.len(&reversed(text)),
-            Probe::Bool(true) => 4 + 2 * self.yes.len(),
-            Probe::Bool(false) => 4 + 2 * self.no.len(),
-            Probe::Null => 4 + 2 * self.null.len(),
-            Probe::Range(low, high) => 4 + self.crowd(low, high),
-            Probe::Present => 16 + 4 * self.present.len(),
-            Probe::Absent => 64 + 8 * self.absent.len(),
+            Probe::Text(text) => self.texts.odds(text),
+            Probe::Folded(text) => self.folded.odds(text),
+            Probe::Number(number) => self.numbers.odds(number),
+            Probe::Network(network) => self.networks.odds(network),
+            Probe::Prefix("") | Probe::Suffix("") | Probe::Present => CERTAIN * 9 / 10,
+            Probe::Prefix(text) => self.prefixes.odds(text.as_bytes()),
+            Probe::Suffix(text) => self.suffixes.odds(&reversed(text)),
+            Probe::Range(low, high) => self.range_odds(low, high),
+            Probe::Bool(_) | Probe::Null => CERTAIN / 2,
+            Probe::Absent => CERTAIN,
         }
     }
 
-    /// How many ranges hold an end of this one. Far ends do not count: half of all ranges have none.
-    fn crowd(&self, low: u64, high: u64) -> usize {
-        const ENOUGH: usize = 1000;
+    /// The share of ranges that hold an end of this one. Far ends do not count: half of all ranges have none.
+    fn range_odds(&self, low: u64, high: u64) -> usize {
+        /// Ranges to look at, so that a policy is added in bounded time.
+        const ENOUGH: usize = 10_000;
         let ends = [low, high]
             .into_iter()
             .filter(|end| !matches!(*end, 0 | u64::MAX));
-        ends.map(|end| self.ranges.count(end, ENOUGH)).max().unwrap_or(0)
+        let holding = ends.map(|end| self.ranges.count(end, ENOUGH)).max().unwrap_or(0);
+        Odds::share(holding, self.ranges.len())
     }
 
     /// The entries to look at when the key is absent.
@@ -194,7 +187,7 @@ impl Field {
             match value {
                 Value::Text(text) => self.find_text(text, found),
                 Value::Number(number, _) => {
-                    find_in(&self.numbers, number, found);
+                    self.numbers.find(number, found);
                     if !self.ranges.is_empty() {
                         self.ranges.find(number.rank(), found);
                     }
@@ -207,9 +200,9 @@ impl Field {
     }
 
     fn find_text(&self, text: &str, found: &mut Found) {
-        find_in(&self.texts, text, found);
+        self.texts.find(text, found);
         if !self.folded.is_empty() {
-            find_in(&self.folded, fold_case(text).as_str(), found);
+            self.folded.find(fold_case(text).as_str(), found);
         }
         if !self.prefixes.is_empty() {
             self.prefixes.find_prefixes(text.as_bytes(), found);
@@ -224,40 +217,11 @@ impl Field {
                 .network_bits
                 .keys()
                 .filter_map(|bits| Network::new(address, *bits));
-            around.for_each(|network| find_in(&self.networks, &network, found));
+            around.for_each(|network| self.networks.find(&network, found));
         }
     }
 }
 
 fn reversed(text: &str) -> Vec<u8> {
     text.bytes().rev().collect()
-}
-
-fn bucket<'a>(map: &'a mut HashMap<Box<str>, Bucket>, text: &str) -> &'a mut Bucket {
-    map.entry(text.into()).or_default()
-}
-
-fn find_in<Q, K>(map: &HashMap<K, Bucket>, key: &Q, found: &mut Found)
-where
-    Q: std::hash::Hash + Eq + ?Sized,
-    K: std::hash::Hash + Eq + std::borrow::Borrow<Q>,
-{
-    if !map.is_empty()
-        && let Some(bucket) = map.get(key)
-    {
-        found.add_all(bucket);
-    }
-}
-
-fn drop_from<Q, K>(map: &mut HashMap<K, Bucket>, key: &Q, slot: Slot)
-where
-    Q: std::hash::Hash + Eq + ?Sized,
-    K: std::hash::Hash + Eq + std::borrow::Borrow<Q>,
-{
-    if let Some(bucket) = map.get_mut(key) {
-        bucket.remove(slot);
-        if bucket.is_empty() {
-            map.remove(key);
-        }
-    }
 }

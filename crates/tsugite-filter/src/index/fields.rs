@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::field::{Field, Probe};
+use super::guard;
 use super::slots::{Found, Slot};
 use crate::body::{self, Body};
 use crate::message::{Message, Value};
@@ -39,17 +40,40 @@ struct Node {
     field: Option<Box<Field>>,
 }
 
-/// The fields that a message has, ascending, with their values.
+/// The fields that a message has, ascending by place.
 #[derive(Debug)]
-pub(super) struct Present<'m>(Vec<(Place, &'m [Value<'m>])>);
+pub(super) struct Present<'m>(Vec<Met<'m>>);
+
+/// A field that a message has.
+#[derive(Debug)]
+struct Met<'m> {
+    place: Place,
+    values: &'m [Value<'m>],
+    marks: u64,
+}
 
 impl<'m> Present<'m> {
     /// The values of a field; none if it is absent.
     pub(super) fn values(&self, place: Place) -> &'m [Value<'m>] {
-        match self.0.binary_search_by_key(&place, |(place, _)| *place) {
-            Ok(at) => self.0[at].1,
-            Err(_) => &[],
-        }
+        self.get(place).map_or(&[], |met| met.values)
+    }
+
+    /// The marks of the texts of a field; see `guard.rs`.
+    pub(super) fn marks(&self, place: Place) -> u64 {
+        self.get(place).map_or(0, |met| met.marks)
+    }
+
+    fn get(&self, place: Place) -> Option<&Met<'m>> {
+        let at = self.0.binary_search_by_key(&place, |met| met.place).ok()?;
+        Some(&self.0[at])
+    }
+
+    fn add(&mut self, place: Place, values: &'m [Value<'m>]) {
+        self.0.push(Met {
+            place,
+            values,
+            marks: guard::marks_of(values),
+        });
     }
 }
 
@@ -99,11 +123,11 @@ impl Fields {
         }
     }
 
-    /// What it costs to find another entry through a probe of this field.
-    pub(super) fn cost(&self, place: Place, probe: Probe<'_>) -> usize {
+    /// The chance, in millionths, that a message leads to another entry through a probe of this field.
+    pub(super) fn odds(&self, place: Place, probe: Probe<'_>) -> usize {
         match &self.node(place).field {
-            Some(field) => field.cost(probe),
-            None => Field::default().cost(probe),
+            Some(field) => field.odds(probe),
+            None => Field::default().odds(probe),
         }
     }
 
@@ -134,10 +158,10 @@ impl Fields {
         if let Some(body) = message.body() {
             self.meet_body(body, &mut present);
         }
-        present.0.sort_unstable_by_key(|(place, _)| *place);
-        for (place, values) in &present.0 {
-            if let Some(field) = &self.node(*place).field {
-                field.find(values, found);
+        present.0.sort_unstable_by_key(|met| met.place);
+        for met in &present.0 {
+            if let Some(field) = &self.node(met.place).field {
+                field.find(met.values, found);
             }
         }
         for scope in [Scope::MessageAttributes, Scope::MessageBody] {
@@ -161,9 +185,9 @@ impl Fields {
     fn meet_attributes<'m>(&self, message: &'m Message<'m>, present: &mut Present<'m>) {
         let fields = &self.node(ATTRIBUTES).children;
         for (name, values) in message.attributes() {
-            present
-                .0
-                .extend(fields.get(*name).map(|place| (*place, &values[..])));
+            if let Some(place) = fields.get(*name) {
+                present.add(*place, values);
+            }
         }
     }
 
@@ -174,7 +198,7 @@ impl Fields {
         while let Some((place, there)) = pairs.pop() {
             let values = body.values_at(there);
             if !values.is_empty() {
-                present.0.push((place, values));
+                present.add(place, values);
             }
             let children = &self.node(place).children;
             if children.len() <= body.child_count(there) {

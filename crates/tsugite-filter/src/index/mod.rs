@@ -14,11 +14,14 @@
 mod cover;
 mod field;
 mod fields;
+mod guard;
+mod odds;
 mod ranges;
 mod slots;
 #[cfg(test)]
 mod tests;
 mod trie;
+mod values;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -27,6 +30,7 @@ use std::hash::{Hash, Hasher};
 use cover::Cover;
 use field::Probe;
 use fields::{Fields, Place};
+use guard::Guard;
 use slots::{Bucket, Found, Slot};
 
 use crate::policy::{Key, Tree};
@@ -36,6 +40,8 @@ use crate::{Message, Policy};
 #[derive(Clone)]
 pub struct Index<K> {
     slots: BTreeMap<K, Slot>,
+    /// By slot, apart from the entries because it is looked at more often.
+    guards: Vec<Guard>,
     entries: Vec<Entry<K>>,
     /// Entries without keys.
     free: Vec<Slot>,
@@ -94,6 +100,7 @@ impl<K: Copy + Ord> Index<K> {
     pub fn new() -> Index<K> {
         Index {
             slots: BTreeMap::new(),
+            guards: Vec::new(),
             entries: Vec::new(),
             free: Vec::new(),
             by_meaning: HashMap::new(),
@@ -145,7 +152,10 @@ impl<K: Copy + Ord> Index<K> {
         let present = self.fields.find(message, &mut found);
         let values = |place: &Place| present.values(*place);
         let before = out.len();
-        for slot in found.iter() {
+        let through = found
+            .iter()
+            .filter(|slot| self.guards[*slot as usize].lets_through(&present));
+        for slot in through {
             let entry = &self.entries[slot as usize];
             if entry.tree.matches(&values) {
                 out.extend_from_slice(&entry.keys);
@@ -157,40 +167,42 @@ impl<K: Copy + Ord> Index<K> {
     /// Makes an entry that nobody has yet.
     fn add_entry(&mut self, policy: &Policy) -> Slot {
         let (scope, fields) = (policy.scope(), &mut self.fields);
-        let tree = policy
+        let mut tree = policy
             .meaning()
             .tree
             .rename(&mut |name| fields.acquire(scope, name));
-        let cost = |key: &Key<Place>| {
-            let costs = key
+        let odds = |key: &Key<Place>| {
+            let odds = key
                 .rules
                 .iter()
-                .map(|rule| fields.cost(key.name, Probe::of(rule)));
-            costs.fold(0, usize::saturating_add)
+                .map(|rule| fields.odds(key.name, Probe::of(rule)));
+            odds.fold(0, usize::saturating_add)
         };
-        let cover = cover::choose(&tree, &cost);
+        let cover = cover::choose(&tree, &odds);
+        let slot = self.free.pop().unwrap_or(self.entries.len() as Slot);
+        match &cover {
+            None => drop(self.always.insert(slot)),
+            Some(cover) => {
+                probes(cover, |place, probe| fields.insert(scope, place, probe, slot));
+                look_last(&mut tree, cover);
+            }
+        }
+        let guard = Guard::of(&tree, cover.as_ref());
         let entry = Entry {
             tree,
             keys: Vec::new(),
             cover,
             policy: Some(policy.clone()),
         };
-        let slot = match self.free.pop() {
-            Some(slot) => {
-                self.entries[slot as usize] = entry;
-                slot
+        match self.entries.get_mut(slot as usize) {
+            Some(unused) => {
+                *unused = entry;
+                self.guards[slot as usize] = guard;
             }
             None => {
                 self.entries.push(entry);
-                (self.entries.len() - 1) as Slot
+                self.guards.push(guard);
             }
-        };
-        let (entry, fields) = (&self.entries[slot as usize], &mut self.fields);
-        match &entry.cover {
-            None => self.always.insert(slot),
-            Some(cover) => probes(&entry.tree, cover, |place, probe| {
-                fields.insert(scope, place, probe, slot)
-            }),
         }
         self.by_meaning.insert(ByMeaning(policy.clone()), slot);
         slot
@@ -200,23 +212,31 @@ impl<K: Copy + Ord> Index<K> {
         let entry = &mut self.entries[slot as usize];
         let Some(policy) = entry.policy.take() else { return };
         let (scope, fields) = (policy.scope(), &mut self.fields);
-        let tree = std::mem::replace(&mut entry.tree, Tree::All(Vec::new()));
         match entry.cover.take() {
-            None => self.always.remove(slot),
-            Some(cover) => probes(&tree, &cover, |place, probe| {
-                fields.remove(scope, place, probe, slot)
-            }),
+            None => drop(self.always.remove(slot)),
+            Some(cover) => probes(&cover, |place, probe| fields.remove(scope, place, probe, slot)),
         }
+        let tree = std::mem::replace(&mut entry.tree, Tree::All(Vec::new()));
         tree.keys().iter().for_each(|key| fields.release(key.name));
+        self.guards[slot as usize] = Guard::NONE;
         self.by_meaning.remove(&ByMeaning(policy));
         self.free.push(slot);
     }
 }
 
 /// Goes through the rules of a cover.
-fn probes(tree: &Tree<Place>, cover: &Cover, mut each: impl FnMut(Place, Probe<'_>)) {
-    let keys = tree.keys();
-    for key in cover.keys.iter().map(|place| keys[*place]) {
+fn probes(cover: &Cover, mut each: impl FnMut(Place, Probe<'_>)) {
+    for key in &cover.keys {
         key.rules.iter().for_each(|rule| each(key.name, Probe::of(rule)));
+    }
+}
+
+/// Puts the part that the cover is in behind the others: whoever comes through the cover mostly satisfies it, so that
+/// the others decide.
+fn look_last(tree: &mut Tree<Place>, cover: &Cover) {
+    let Tree::All(parts) = tree else { return };
+    let covering = |part: &Tree<Place>| part.keys().iter().any(|key| cover.has(key));
+    if let Some(at) = parts.iter().position(covering) {
+        parts[at..].rotate_left(1);
     }
 }

@@ -40,6 +40,11 @@ impl Ranges {
         self.len == 0
     }
 
+    /// How many ranges there are.
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
     /// How many ranges hold `number`, where `limit` is as good as more.
     pub(super) fn count(&self, number: u64, limit: usize) -> usize {
         let mut count = 0;

@@ -8,16 +8,22 @@ pub(super) type Slot = u32;
 pub(super) struct Bucket(Vec<Slot>);
 
 impl Bucket {
-    pub(super) fn insert(&mut self, slot: Slot) {
-        if let Err(place) = self.0.binary_search(&slot) {
+    /// Whether the slot was not there.
+    pub(super) fn insert(&mut self, slot: Slot) -> bool {
+        let place = self.0.binary_search(&slot);
+        if let Err(place) = place {
             self.0.insert(place, slot);
         }
+        place.is_err()
     }
 
-    pub(super) fn remove(&mut self, slot: Slot) {
-        if let Ok(place) = self.0.binary_search(&slot) {
+    /// Whether the slot was there.
+    pub(super) fn remove(&mut self, slot: Slot) -> bool {
+        let place = self.0.binary_search(&slot);
+        if let Ok(place) = place {
             self.0.remove(place);
         }
+        place.is_ok()
     }
 
     pub(super) fn len(&self) -> usize {
@@ -88,8 +94,7 @@ mod tests {
         for slot in [3, 1, 2, 3, 1] {
             bucket.insert(slot);
         }
-        bucket.remove(2);
-        bucket.remove(2);
+        assert!(!bucket.insert(1) && bucket.remove(2) && !bucket.remove(2));
         assert_eq!(bucket.iter().collect::<Vec<_>>(), [1, 3]);
     }
 }

@@ -1,5 +1,6 @@
 //! All stored texts that a value begins with, in one walk over the value.
 
+use super::odds::Odds;
 use super::slots::{Bucket, Found, Slot};
 
 /// The place of a node in [`Trie::nodes`].
@@ -11,6 +12,7 @@ const ROOT: Place = 0;
 /// text. Nodes refer to each other by place: a chain of a thousand prefixes is then no recursion.
 #[derive(Debug, Clone)]
 pub(super) struct Trie {
+    odds: Odds,
     nodes: Vec<Node>,
     free: Vec<Place>,
 }
@@ -20,14 +22,15 @@ struct Node {
     /// What it adds to its parent's text; empty only at the root.
     label: Box<[u8]>,
     parent: Place,
-    /// By the first bytes of their labels, which differ.
-    children: Vec<Place>,
+    /// With the first bytes of their labels, which differ, ascending.
+    children: Vec<(u8, Place)>,
     bucket: Bucket,
 }
 
 impl Default for Trie {
     fn default() -> Trie {
         Trie {
+            odds: Odds::default(),
             nodes: vec![Node::default()],
             free: Vec::new(),
         }
@@ -42,19 +45,28 @@ impl Trie {
 
     pub(super) fn insert(&mut self, text: &[u8], slot: Slot) {
         let place = self.place(text);
-        self.node_mut(place).bucket.insert(slot);
+        let bucket = &mut self.node_mut(place).bucket;
+        if bucket.insert(slot) {
+            let others = bucket.len() - 1;
+            self.odds.add(others);
+        }
     }
 
     pub(super) fn remove(&mut self, text: &[u8], slot: Slot) {
         if let Some(place) = self.find(text) {
-            self.node_mut(place).bucket.remove(slot);
-            self.prune(place);
+            let bucket = &mut self.node_mut(place).bucket;
+            if bucket.remove(slot) {
+                let others = bucket.len();
+                self.odds.remove(others);
+                self.prune(place);
+            }
         }
     }
 
-    /// How many entries are behind exactly this text.
-    pub(super) fn len(&self, text: &[u8]) -> usize {
-        self.find(text).map_or(0, |place| self.node(place).bucket.len())
+    /// The chance that a message leads to an entry behind this text.
+    pub(super) fn odds(&self, text: &[u8]) -> usize {
+        let others = self.find(text).map_or(0, |place| self.node(place).bucket.len());
+        self.odds.of(others)
     }
 
     /// Finds the entries behind every text that `value` begins with.
@@ -79,14 +91,13 @@ impl Trie {
 
     /// Where among the children the one is, or would be, whose label begins with `byte`.
     fn child(&self, node: &Node, byte: u8) -> Result<usize, usize> {
-        node.children
-            .binary_search_by_key(&byte, |child| self.node(*child).label[0])
+        node.children.binary_search_by_key(&byte, |(first, _)| *first)
     }
 
     /// The child whose whole label `text` begins with, and what is left of `text`.
     fn step<'t>(&self, node: &Node, text: &'t [u8]) -> Option<(Place, &'t [u8])> {
         let at = self.child(node, *text.first()?).ok()?;
-        let child = node.children[at];
+        let (_, child) = node.children[at];
         Some((child, text.strip_prefix(&*self.node(child).label)?))
     }
 
@@ -108,7 +119,7 @@ impl Trie {
             }
             match self.child(self.node(place), *first) {
                 Ok(at) => {
-                    let label = &self.node(self.node(place).children[at]).label;
+                    let label = &self.node(self.node(place).children[at].1).label;
                     let common = label.iter().zip(rest).take_while(|(a, b)| a == b).count();
                     place = self.split(place, at, common);
                     rest = &rest[common..];
@@ -119,7 +130,7 @@ impl Trie {
                         parent: place,
                         ..Node::default()
                     });
-                    self.node_mut(place).children.insert(at, leaf);
+                    self.node_mut(place).children.insert(at, (*first, leaf));
                     return leaf;
                 }
             }
@@ -129,18 +140,18 @@ impl Trie {
 
     /// Puts a node between a node and its child, `common` bytes into the child's label.
     fn split(&mut self, parent: Place, at: usize, common: usize) -> Place {
-        let child = self.node(parent).children[at];
+        let (first, child) = self.node(parent).children[at];
         let label = std::mem::take(&mut self.node_mut(child).label);
         let middle = self.add(Node {
             label: label[..common].into(),
             parent,
-            children: vec![child],
+            children: vec![(label[common], child)],
             bucket: Bucket::default(),
         });
         let below = self.node_mut(child);
         below.label = label[common..].into();
         below.parent = middle;
-        self.node_mut(parent).children[at] = middle;
+        self.node_mut(parent).children[at] = (first, middle);
         middle
     }
 
@@ -172,12 +183,12 @@ impl Trie {
                 self.release(place);
                 self.prune(parent); // Ends there: a parent with entries or two other children stays.
             }
-            [child] => {
+            [(_, child)] => {
                 let label = [&*self.node(place).label, &*self.node(child).label].concat();
                 let below = self.node_mut(child);
                 below.label = label.into();
                 below.parent = parent;
-                self.node_mut(parent).children[at] = child;
+                self.node_mut(parent).children[at].1 = child;
                 self.release(place);
             }
             _ => {}
@@ -237,6 +248,7 @@ mod tests {
                     list.remove(&(text, slot));
                 }
                 prop_assert_eq!(trie.is_empty(), list.is_empty());
+                prop_assert_eq!(trie.odds == Odds::default(), list.is_empty());
                 let used = trie.nodes.len() - 1 - trie.free.len();
                 prop_assert!(used <= 2 * list.len(), "{} nodes for {} texts", used, list.len());
             }
