@@ -1,5 +1,6 @@
 //! Records and snapshots of the broker, as a damaged disk might give them back.
 
+use tsugite_base::Sheaf;
 use tsugite_broker::{Broker, Record, Settings};
 
 use crate::{Edits, damage};
@@ -16,8 +17,9 @@ fn records_are_read_or_refused() {
 
 #[test]
 fn snapshots_are_read_or_refused() {
-    let mut empty = Vec::new();
+    let mut empty = Sheaf::default();
     Broker::new(Settings::default()).snapshot(&mut empty);
+    let empty = empty.to_vec();
     bolero::check!()
         .with_type::<(bool, Vec<u8>, Edits)>()
         .for_each(|(raw, bytes, edits)| {
@@ -29,8 +31,8 @@ fn snapshots_are_read_or_refused() {
             let Ok(broker) = Broker::restore(&bytes, Settings::default()) else {
                 return;
             };
-            let mut written = Vec::new();
+            let mut written = Sheaf::default();
             broker.snapshot(&mut written);
-            assert!(Broker::restore(&written, Settings::default()).is_ok());
+            assert!(Broker::restore(&written.to_vec(), Settings::default()).is_ok());
         });
 }

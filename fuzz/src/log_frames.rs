@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use tsugite_base::codec::Malformed;
 use tsugite_base::world::{Clock, Entropy};
-use tsugite_base::{Decision, Mono, Now, Place, World};
+use tsugite_base::{Decision, Mono, Now, Place, Sheaf, World};
 use tsugite_log::disk::sim::SimDisk;
 use tsugite_log::{Growth, Log, Opened, Options, Search, Sizes, State, Stowed, verify};
 
@@ -29,8 +29,8 @@ impl State for Memory {
         ))
     }
 
-    fn snapshot(&self, out: &mut Vec<u8>) {
-        out.extend(self.0.concat());
+    fn snapshot(&self, out: &mut Sheaf) {
+        out.bytes().extend(self.0.concat());
     }
 
     fn encode(record: &Vec<u8>, out: &mut Vec<u8>) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tsugite_base::rng::SplitMix64;
-use tsugite_base::{Now, World};
+use tsugite_base::{Now, Sheaf, World};
 use tsugite_broker::{Content, Lease, Message};
 use tsugite_checker::{Event, Received, Reply as Told, Rules, What, check};
 use tsugite_log::disk::sim::{Crash, Fault, Image, SimDisk};
@@ -280,8 +280,9 @@ impl History {
     /// The store has the state that the records of the journal make.
     pub(crate) fn same_state(&self, log: &Log<Machine>, journal: &Journal) -> Result<(), String> {
         let expected = journal.replayed(self.world.now()).map_err(|e| e.to_string())?;
-        let mut found = Vec::new();
+        let mut found = Sheaf::default();
         log.peek(|machine, _| machine.snapshot(&mut found));
+        let found = found.to_vec();
         if found != expected && self.later(&found)? != self.later(&expected)? {
             return Err("the recovered state is not that of its records".into());
         }
@@ -295,9 +296,9 @@ impl History {
         let domains = Domains::restore(&Settings::default(), Some(snapshot), now);
         let mut domains = domains.map_err(|e| e.to_string())?;
         domains.advance(Now::at(now.steady.millis() + 60_000));
-        let mut out = Vec::new();
+        let mut out = Sheaf::default();
         domains.snapshot(&mut out);
-        Ok(out)
+        Ok(out.to_vec())
     }
 
     /// Something happens.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tsugite_base::codec::Malformed;
-use tsugite_base::{Now, Place};
+use tsugite_base::{Now, Place, Sheaf};
 use tsugite_log::{Domains, Growth, Record, Search, Settings, State, Stowed};
 
 /// Records in the order in which they were applied. It stands outside the store and survives its crashes.
@@ -46,9 +46,9 @@ impl Journal {
             }
         });
         domains.recovered(now);
-        let mut out = Vec::new();
+        let mut out = Sheaf::default();
         domains.snapshot(&mut out);
-        Ok(out)
+        Ok(out.to_vec())
     }
 }
 
@@ -72,7 +72,7 @@ impl State for Machine {
         })
     }
 
-    fn snapshot(&self, out: &mut Vec<u8>) {
+    fn snapshot(&self, out: &mut Sheaf) {
         self.domains.snapshot(out);
     }
 

@@ -13,6 +13,7 @@ pub mod invalid;
 pub mod limits;
 pub mod names;
 pub mod rng;
+pub mod sheaf;
 pub mod time;
 pub mod world;
 
@@ -20,5 +21,6 @@ pub use decision::{Decision, Place, Wait};
 pub use ids::Uuid;
 pub use invalid::Invalid;
 pub use names::Arn;
+pub use sheaf::Sheaf;
 pub use time::{Mono, Now, Timestamp};
 pub use world::World;

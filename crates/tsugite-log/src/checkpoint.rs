@@ -2,6 +2,7 @@
 
 use std::io;
 
+use tsugite_base::Sheaf;
 use tsugite_base::codec::{Get, Malformed, Put};
 
 use crate::disk::{Disk, read_exact};
@@ -78,18 +79,29 @@ impl Checkpoint {
 }
 
 /// Writes a checkpoint beside the old one and gives it its name once it is durable.
-pub(crate) fn write(disk: &dyn Disk, log_id: u64, needs: &Needs, snapshot: &[u8]) -> io::Result<()> {
+///
+/// The snapshot is freed as it is written; the header, which has its checksum, comes last.
+pub(crate) fn write(disk: &dyn Disk, log_id: u64, needs: &Needs, snapshot: Sheaf) -> io::Result<()> {
     let list = needs.encode();
+    let len = (list.len() + snapshot.len()) as u64;
+    let mut crc = crc32c::crc32c(&list);
+    let file = disk.create(UNFINISHED)?;
+    let mut at = CHECKPOINT_HEADER as u64;
+    file.write_at(at, &list)?;
+    at += list.len() as u64;
+    for block in snapshot.into_blocks() {
+        let bytes = block.to_vec();
+        crc = crc32c::crc32c_append(crc, &bytes);
+        file.write_at(at, &bytes)?;
+        at += bytes.len() as u64;
+    }
     let header = CheckpointHeader {
         log_id,
         lsn: needs.lsn,
-        len: (list.len() + snapshot.len()) as u64,
-        crc: crc32c::crc32c_append(crc32c::crc32c(&list), snapshot),
+        len,
+        crc,
     };
-    let file = disk.create(UNFINISHED)?;
-    let head = [header.encode(), list].concat();
-    file.write_at(0, &head)?;
-    file.write_at(head.len() as u64, snapshot)?;
+    file.write_at(0, &header.encode())?;
     file.sync()?;
     disk.rename(UNFINISHED, &checkpoint_name(needs.lsn))?;
     disk.sync_dir()

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use tsugite_base::codec::{Get, Malformed, Put};
-use tsugite_base::{Now, Place};
+use tsugite_base::{Now, Place, Sheaf};
 use tsugite_broker::{Broker, Search, Stowed};
 use tsugite_registry::Registry;
 
@@ -79,10 +79,10 @@ impl State for Domains {
         })
     }
 
-    fn snapshot(&self, out: &mut Vec<u8>) {
-        out.put_u8(SNAPSHOT_FORMAT);
+    fn snapshot(&self, out: &mut Sheaf) {
+        out.bytes().put_u8(SNAPSHOT_FORMAT);
         put_section(out, |out| self.broker.snapshot(out));
-        put_section(out, |out| self.registry.snapshot(out));
+        put_section(out, |out| self.registry.snapshot(out.bytes()));
     }
 
     fn encode(record: &Record, out: &mut Vec<u8>) {
@@ -146,12 +146,11 @@ impl State for Domains {
 }
 
 /// Eight bytes of length, then what `put` appends: a backlog's snapshot may be longer than 4 GiB.
-fn put_section(out: &mut Vec<u8>, put: impl FnOnce(&mut Vec<u8>)) {
-    let at = out.len();
-    out.put_u64(0);
-    put(out);
-    let len = (out.len() - at - 8) as u64;
-    out[at..at + 8].copy_from_slice(&len.to_le_bytes());
+fn put_section(out: &mut Sheaf, put: impl FnOnce(&mut Sheaf)) {
+    let mut section = Sheaf::default();
+    put(&mut section);
+    out.bytes().put_u64(section.len() as u64);
+    out.append(section);
 }
 
 fn section<'a>(from: &mut Get<'a>) -> Result<&'a [u8], Malformed> {
@@ -180,12 +179,13 @@ mod tests {
     fn a_snapshot_round_trips_and_garbage_is_refused() {
         let settings = Settings::default();
         let empty = Domains::restore(&settings, None, Now::at(1)).unwrap();
-        let mut bytes = Vec::new();
-        empty.snapshot(&mut bytes);
+        let mut snapshot = Sheaf::default();
+        empty.snapshot(&mut snapshot);
+        let mut bytes = snapshot.to_vec();
         let again = Domains::restore(&settings, Some(&bytes), Now::at(1)).unwrap();
-        let mut second = Vec::new();
+        let mut second = Sheaf::default();
         again.snapshot(&mut second);
-        assert_eq!(bytes, second);
+        assert_eq!(bytes, second.to_vec());
         for len in 0..bytes.len() {
             assert!(
                 Domains::restore(&settings, Some(&bytes[..len]), Now::at(1)).is_err(),

@@ -33,8 +33,6 @@ pub(crate) struct CheckpointState {
     pub(crate) due: bool,
     /// A snapshot was taken and is not written yet.
     pub(crate) busy: bool,
-    /// Bytes of the snapshot before.
-    pub(crate) size: usize,
 }
 
 impl<S> Front<S> {

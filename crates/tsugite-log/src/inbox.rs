@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
+use tsugite_base::Sheaf;
+
 /// The state between two batches, on its way to disk.
 pub(crate) struct Snapshot {
     pub(crate) lsn: u64,
     /// Live bytes by region of the log.
     pub(crate) usage: BTreeMap<u64, u64>,
-    pub(crate) bytes: Vec<u8>,
+    pub(crate) bytes: Sheaf,
 }
 
 /// The keeper's letter box.

@@ -121,7 +121,8 @@ impl<S: State> Keeper<S> {
             holder,
             kept: kept.iter().map(|o| (o.segment.base, o.segment.end)).collect(),
         };
-        let written = checkpoint::write(disk, shared.log_id, &needs, &snapshot.bytes);
+        let checkpoint = snapshot.bytes.len() as u64;
+        let written = checkpoint::write(disk, shared.log_id, &needs, snapshot.bytes);
         let old = {
             let mut front = shared.front();
             front.checkpoint.busy = false;
@@ -151,7 +152,7 @@ impl<S: State> Keeper<S> {
         };
         let balance = Balance {
             live,
-            checkpoint: snapshot.bytes.len() as u64,
+            checkpoint,
             left,
         };
         self.cleaner.plan(&shared, kept, &balance);

@@ -13,7 +13,7 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use tokio::sync::Notify;
-use tsugite_base::{Decision, Now, Place, Wait, World};
+use tsugite_base::{Decision, Now, Place, Sheaf, Wait, World};
 use tsugite_engine::{Failure, Unavailable};
 
 use crate::batch::{Batch, Frame};
@@ -182,11 +182,8 @@ impl<S: State> Shared<S> {
         let due = checkpoint.due || lsn - checkpoint.lsn >= self.sizes.checkpoint_bytes;
         let snapshot = (due && !checkpoint.busy && lsn > checkpoint.lsn).then(|| {
             let begun = self.world.mono();
-            // Growing by doubling would copy a large snapshot again and again, and hold twice of it.
-            let room = checkpoint.size + checkpoint.size / 8;
-            let (mut bytes, mut usage) = (Vec::with_capacity(room), BTreeMap::new());
+            let (mut bytes, mut usage) = (Sheaf::default(), BTreeMap::new());
             front.state.snapshot(&mut bytes);
-            checkpoint.size = bytes.len();
             front.state.usage(&mut usage);
             checkpoint.busy = true;
             self.metrics.paused(self.world.mono().since(begun));

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
-use tsugite_base::World;
+use tsugite_base::{Sheaf, World};
 
 use crate::checkpoint::{self, Needs};
 use crate::disk::{Disk, File, read_exact};
@@ -140,10 +140,10 @@ fn write(
         holder: plan.end,
         kept: plan.kept.iter().map(|(base, end)| (*base, *end)).collect(),
     };
-    let mut snapshot = Vec::new();
+    let mut snapshot = Sheaf::default();
     salvage.state.snapshot(&mut snapshot);
     // From here on the store is the repaired one.
-    checkpoint::write(disk, salvage.log_id, &needs, &snapshot)?;
+    checkpoint::write(disk, salvage.log_id, &needs, snapshot)?;
     let unneeded = listing
         .segments
         .iter()

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use tsugite_base::codec::Malformed;
-use tsugite_base::{Now, Place};
+use tsugite_base::{Now, Place, Sheaf};
 use tsugite_broker::{Search, Stowed};
 
 /// What a record does to the size of the store, which decides how long a full disk takes it.
@@ -30,8 +30,9 @@ pub trait State: Sized + Send + 'static {
 
     /// The state that `snapshot` holds, or the empty state.
     fn restore(settings: &Self::Settings, snapshot: Option<&[u8]>, now: Now) -> Result<Self, Malformed>;
-    /// Appends everything that [`State::restore`] needs.
-    fn snapshot(&self, out: &mut Vec<u8>);
+    /// Appends everything that [`State::restore`] needs. Called under the lock: what is large and does not change is
+    /// shared rather than copied.
+    fn snapshot(&self, out: &mut Sheaf);
     /// Appends the record's bytes.
     fn encode(record: &Self::Record, out: &mut Vec<u8>);
     /// Reads a record that [`State::encode`] wrote.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tsugite_base::codec::{Get, Malformed, Put};
 use tsugite_base::rng::SplitMix64;
 use tsugite_base::world::{Clock, Entropy};
-use tsugite_base::{Decision, Mono, Now, Place, World};
+use tsugite_base::{Decision, Mono, Now, Place, Sheaf, World};
 use tsugite_broker::{QueueId, Search, Stowed};
 use tsugite_engine::Failure;
 
@@ -116,7 +116,8 @@ impl State for Toy {
         Ok(toy)
     }
 
-    fn snapshot(&self, out: &mut Vec<u8>) {
+    fn snapshot(&self, out: &mut Sheaf) {
+        let out = out.bytes();
         out.put_u64(self.applied);
         for (key, place) in &self.places {
             out.put_u32(*key);

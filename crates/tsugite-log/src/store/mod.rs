@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use tokio::sync::watch;
 use tsugite_base::codec::Malformed;
-use tsugite_base::{Decision, Now, Place, World};
+use tsugite_base::{Decision, Now, Place, Sheaf, World};
 use tsugite_broker::{Search, Stowed};
 use tsugite_engine::{Failure, Unavailable};
 
@@ -239,7 +239,7 @@ impl State for Live {
         })
     }
 
-    fn snapshot(&self, out: &mut Vec<u8>) {
+    fn snapshot(&self, out: &mut Sheaf) {
         self.domains.snapshot(out);
     }
 
