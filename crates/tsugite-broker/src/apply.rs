@@ -85,7 +85,8 @@ impl Broker {
                 created,
                 settings,
             } => {
-                self.add_queue(queue, Queue::new(key, *settings, created));
+                let created = Queue::new(key, *settings, created, self.settings.seed);
+                self.add_queue(queue, created);
             }
             Change::SetQueueAttributes {
                 queue,

@@ -14,7 +14,7 @@ use crate::tally::Tally;
 use crate::tasks::Tasks;
 use crate::topics::{Topic, TopicTally};
 
-/// What an operator can set for the whole broker. Only decisions look at it, never `apply`.
+/// What an operator can set for the whole broker. What `apply` does depends on none of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Messages of one queue that may be in flight at the same time.
@@ -25,6 +25,9 @@ pub struct Settings {
     pub deleted_guard: Duration,
     /// Filter policies that the subscriptions of one topic can have (AWS: 200).
     pub filter_policies: usize,
+    /// A secret number, so that clients cannot choose group names or deduplication ids whose hashes meet. Shows in
+    /// nothing but speed.
+    pub seed: u64,
 }
 
 impl Default for Settings {
@@ -34,6 +37,7 @@ impl Default for Settings {
             purge_guard: Duration::from_secs(limits::PURGE_GUARD_SECONDS),
             deleted_guard: Duration::ZERO,
             filter_policies: limits::FILTER_POLICIES,
+            seed: 0,
         }
     }
 }

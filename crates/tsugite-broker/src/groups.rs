@@ -5,20 +5,27 @@
 //! stands in the ring while there are any. Whoever was served goes to the back: so nobody waits longer than for one
 //! turn of each other group.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::hash::{DefaultHasher, Hasher as _};
 
+use tsugite_base::Sheaf;
 use tsugite_base::codec::{Get, Malformed, Put};
 
+use crate::index::{Index, POSITIONS, mixed};
 use crate::lane::Lane;
 
 const WHAT: &str = "message groups";
+/// Slots of one page. Pages never move: growing costs the same however many groups there are.
+const PAGE: usize = 256;
+/// In a link: outside of the ring, ...
+const OUTSIDE: u32 = u32::MAX;
+/// ... or at an end of it.
+const END: u32 = u32::MAX - 1;
 
 /// A group that has stored messages.
 #[derive(Clone, Debug)]
 pub(crate) struct Group {
     /// `MessageGroupId`.
-    pub(crate) name: Arc<str>,
+    pub(crate) name: Box<str>,
     pub(crate) lane: Lane,
     /// Stored messages.
     pub(crate) count: u32,
@@ -26,11 +33,24 @@ pub(crate) struct Group {
     pub(crate) leased: u32,
     /// Those that were never available yet.
     pub(crate) delayed: u32,
-    /// Its place in the ring: mark and number; the number is zero outside of it.
-    place: (u64, u64),
+    /// Its neighbours in the ring: before it, and behind it.
+    links: (u32, u32),
 }
 
+const _: () = assert!(size_of::<Option<Group>>() <= 96);
+
 impl Group {
+    fn new(name: &str, lane: Lane) -> Group {
+        Group {
+            name: name.into(),
+            lane,
+            count: 0,
+            leased: 0,
+            delayed: 0,
+            links: (OUTSIDE, OUTSIDE),
+        }
+    }
+
     /// Messages that can be received, or could be but for those before them.
     pub(crate) const fn ready(&self) -> u32 {
         self.count - self.leased - self.delayed
@@ -38,59 +58,106 @@ impl Group {
 }
 
 /// All groups of a queue.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Groups {
-    slots: Vec<Option<Group>>,
+    pages: Vec<Vec<Option<Group>>>,
     /// Empty slots; the last one is used first.
     free: Vec<u32>,
-    names: BTreeMap<Arc<str>, u32>,
-    /// Mark, number, slot of those that can be served.
-    ring: BTreeSet<(u64, u64, u32)>,
-    /// Places in the ring that were given out.
-    given: u64,
+    /// Slots by name.
+    names: Index,
+    /// The ends of the ring, of those that can be served: the next one, and the last one.
+    ring: (u32, u32),
+    /// Whether their lines have turns: those of a standard queue.
+    with_turns: bool,
+    /// Keeps clients from choosing names that meet in the index. Not part of the state.
+    seed: u64,
 }
 
 impl Groups {
+    /// Those of a FIFO queue, or those of a standard queue, whose lines have turns.
+    pub(crate) fn new(with_turns: bool, seed: u64) -> Groups {
+        Groups {
+            pages: Vec::new(),
+            free: Vec::new(),
+            names: Index::default(),
+            ring: (END, END),
+            with_turns,
+            seed,
+        }
+    }
+
     pub(crate) fn get(&self, slot: usize) -> Option<&Group> {
-        self.slots.get(slot)?.as_ref()
+        self.pages.get(slot / PAGE)?.get(slot % PAGE)?.as_ref()
     }
 
     pub(crate) fn get_mut(&mut self, slot: usize) -> Option<&mut Group> {
-        self.slots.get_mut(slot)?.as_mut()
+        self.pages.get_mut(slot / PAGE)?.get_mut(slot % PAGE)?.as_mut()
+    }
+
+    /// Slots, used or not.
+    pub(crate) fn slots(&self) -> usize {
+        let whole = self.pages.len().saturating_sub(1) * PAGE;
+        whole + self.pages.last().map_or(0, Vec::len)
     }
 
     /// Counts one more message of a group, and returns its slot.
     pub(crate) fn enter(&mut self, name: &str) -> usize {
-        if let Some(&slot) = self.names.get(name) {
-            if let Some(group) = self.get_mut(slot as usize) {
+        let hash = self.hash(name);
+        let is_it = |slot: u32| self.get(slot as usize).is_some_and(|group| &*group.name == name);
+        if let Some(spot) = self.names.find(hash, is_it) {
+            let slot = self.names.get(spot) as usize;
+            if let Some(group) = self.get_mut(slot) {
                 group.count += 1;
             }
-            return slot as usize;
+            return slot;
         }
-        let name: Arc<str> = name.into();
-        let group = Group {
-            name: name.clone(),
-            lane: Lane::default(),
-            count: 1,
-            leased: 0,
-            delayed: 0,
-            place: (0, 0),
+        let lane = if self.with_turns {
+            Lane::with_turns()
+        } else {
+            Lane::default()
         };
-        let slot = self.free.pop().unwrap_or_else(|| {
-            self.add_slot(None);
-            self.slots.len() as u32 - 1
-        });
-        self.slots[slot as usize] = Some(group);
-        self.names.insert(name, slot);
-        slot as usize
+        let mut group = Group::new(name, lane);
+        group.count = 1;
+        let slot = match self.free.pop() {
+            Some(slot) => {
+                self.pages[slot as usize / PAGE][slot as usize % PAGE] = Some(group);
+                slot as usize
+            }
+            None => self.add_slot(Some(group)),
+        };
+        self.enter_name(slot);
+        slot
     }
 
-    /// Adds a slot. Slots are large and may be many: room is made for an eighth more of them, not for twice as many.
-    fn add_slot(&mut self, group: Option<Group>) {
-        if self.slots.len() == self.slots.capacity() {
-            self.slots.reserve_exact((self.slots.len() / 8).max(4));
+    /// Adds a slot.
+    fn add_slot(&mut self, group: Option<Group>) -> usize {
+        let slot = self.slots();
+        assert!(slot < POSITIONS as usize, "fewer groups than there are positions");
+        if slot.is_multiple_of(PAGE) {
+            let room = if slot == 0 { 0 } else { PAGE };
+            self.pages.push(Vec::with_capacity(room));
         }
-        self.slots.push(group);
+        self.pages[slot / PAGE].push(group);
+        slot
+    }
+
+    /// Lets the group of this slot be found by its name.
+    fn enter_name(&mut self, slot: usize) {
+        let mut names = std::mem::take(&mut self.names);
+        names.insert(self.hash_at(slot as u32), slot as u32, |slot| self.hash_at(slot));
+        self.names = names;
+    }
+
+    fn hash(&self, name: &str) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        hasher.write_u64(self.seed);
+        hasher.write(name.as_bytes());
+        mixed(hasher.finish(), self.seed)
+    }
+
+    fn hash_at(&self, slot: u32) -> u64 {
+        let group = self.get(slot as usize);
+        group.map_or(0, |group| self.hash(&group.name))
     }
 
     /// Counts one message less; the group goes with its last one.
@@ -103,107 +170,148 @@ impl Groups {
             return;
         }
         self.withdraw(slot);
-        if let Some(group) = self.slots[slot].take() {
-            self.names.remove(&group.name);
-            self.free.push(slot as u32);
+        let mut names = std::mem::take(&mut self.names);
+        if let Some(spot) = names.find(self.hash_at(slot as u32), |at| at == slot as u32) {
+            names.remove(spot, |slot| self.hash_at(slot));
         }
-        if self.names.is_empty() {
-            let given = self.given;
-            *self = Groups {
-                given,
-                ..Groups::default()
-            };
+        self.names = names;
+        self.pages[slot / PAGE][slot % PAGE] = None;
+        self.free.push(slot as u32);
+        if self.free.len() == self.slots() {
+            *self = Groups::new(self.with_turns, self.seed);
         }
     }
 
     /// Puts a group at the back of the ring, wherever it stood; `mark` is the number of the queue's next message.
     pub(crate) fn queue_up(&mut self, slot: usize, mark: u64) {
         self.withdraw(slot);
-        self.given += 1;
-        let place = (mark, self.given);
-        if let Some(group) = self.get_mut(slot) {
-            group.place = place;
-            self.ring.insert((place.0, place.1, slot as u32));
+        // Numbers may go back after a record was lost; marks do not.
+        let mark = self.last_mark().map_or(mark, |last| last.max(mark));
+        let last = self.ring.1;
+        let Some(group) = self.get_mut(slot) else {
+            return;
+        };
+        group.lane.set_since(mark);
+        group.links = (last, END);
+        match self.get_mut(last as usize) {
+            Some(group) => group.links.1 = slot as u32,
+            None => self.ring.0 = slot as u32,
         }
+        self.ring.1 = slot as u32;
     }
 
     /// Takes a group out of the ring.
     pub(crate) fn withdraw(&mut self, slot: usize) {
-        let Some(group) = self.get_mut(slot) else {
+        let Some(group) = self.get_mut(slot).filter(|group| group.links.0 != OUTSIDE) else {
             return;
         };
-        let (mark, number) = std::mem::take(&mut group.place);
-        if number != 0 {
-            self.ring.remove(&(mark, number, slot as u32));
+        let (before, behind) = std::mem::replace(&mut group.links, (OUTSIDE, OUTSIDE));
+        match self.get_mut(before as usize) {
+            Some(group) => group.links.1 = behind,
+            None => self.ring.0 = behind,
+        }
+        match self.get_mut(behind as usize) {
+            Some(group) => group.links.0 = before,
+            None => self.ring.1 = before,
         }
     }
 
     pub(crate) fn stands_in_ring(&self, slot: usize) -> bool {
-        self.get(slot).is_some_and(|group| group.place.1 != 0)
+        self.get(slot).is_some_and(|group| group.links.0 != OUTSIDE)
     }
 
     /// The marks and groups of the ring, the next one first.
     pub(crate) fn ring(&self) -> impl Iterator<Item = (u64, &Group)> {
-        let slots = self.ring.iter();
-        slots.filter_map(|(mark, _, slot)| Some((*mark, self.get(*slot as usize)?)))
+        self.ring_slots()
+            .filter_map(|slot| self.get(slot as usize))
+            .map(|group| (group.lane.since(), group))
+    }
+
+    fn ring_slots(&self) -> impl Iterator<Item = u32> {
+        let mut next = self.ring.0;
+        std::iter::from_fn(move || {
+            let group = self.get(next as usize)?;
+            Some(std::mem::replace(&mut next, group.links.1))
+        })
     }
 
     /// The mark of the group at the back of the ring.
     pub(crate) fn last_mark(&self) -> Option<u64> {
-        self.ring.last().map(|(mark, _, _)| *mark)
+        self.get(self.ring.1 as usize).map(|group| group.lane.since())
     }
 
     /// Every group.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Group> {
-        self.slots.iter().flatten()
+        self.pages.iter().flatten().flatten()
     }
 
-    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
-        out.put_u64(self.given);
-        out.put_u32(self.slots.len() as u32);
-        for slot in &self.slots {
-            out.put_option(slot.as_ref(), |out, group| {
-                out.put_str(&group.name);
-                out.put_u64(group.place.0);
-                out.put_u64(group.place.1);
-                group.lane.encode(out);
-            });
+    /// Sets the number of messages in each slot; whether just the slots with a group have any.
+    pub(crate) fn set_counts(&mut self, counts: &[u32]) -> bool {
+        let slots = self.pages.iter_mut().flatten().zip(counts);
+        slots.fold(true, |right, (slot, count)| match slot {
+            Some(group) => {
+                group.count = *count;
+                right && group.leased + group.delayed <= *count && *count > 0
+            }
+            None => right && *count == 0,
+        })
+    }
+
+    pub(crate) fn encode(&self, out: &mut Sheaf) {
+        out.bytes().put_u32(self.slots() as u32);
+        for page in &self.pages {
+            let out = out.bytes();
+            for slot in page {
+                out.put_option(slot.as_ref(), |out, group| {
+                    out.put_str(&group.name);
+                    group.lane.encode(out);
+                });
+            }
         }
-        out.put_u32(self.free.len() as u32);
-        self.free.iter().for_each(|slot| out.put_u32(*slot));
+        for slots in [&self.free, &self.ring_slots().collect()] {
+            out.bytes().put_u32(slots.len() as u32);
+            for page in slots.chunks(PAGE) {
+                let out = out.bytes();
+                page.iter().for_each(|slot| out.put_u32(*slot));
+            }
+        }
     }
 
     /// Reads what [`Groups::encode`] wrote, but for the counts: those come with the messages.
-    pub(crate) fn decode(get: &mut Get<'_>) -> Result<Groups, Malformed> {
-        let mut groups = Groups {
-            given: get.u64(WHAT)?,
-            ..Groups::default()
-        };
-        for slot in 0..get.u32(WHAT)? {
+    pub(crate) fn decode(get: &mut Get<'_>, with_turns: bool, seed: u64) -> Result<Groups, Malformed> {
+        let malformed = Malformed { what: WHAT };
+        let mut groups = Groups::new(with_turns, seed);
+        let slots = get.u32(WHAT)?;
+        if slots >= POSITIONS || slots as usize > get.remaining() {
+            return Err(malformed);
+        }
+        groups.names = Index::with_room(slots as usize);
+        for _ in 0..slots {
             let group = get.option(WHAT, |get| {
-                Ok(Group {
-                    name: get.str(WHAT)?.into(),
-                    place: (get.u64(WHAT)?, get.u64(WHAT)?),
-                    lane: Lane::decode(get)?,
-                    count: 0,
-                    leased: 0,
-                    delayed: 0,
-                })
+                let name = get.str(WHAT)?;
+                Ok(Group::new(name, Lane::decode(get, with_turns)?))
             })?;
-            if let Some(group) = &group {
-                groups.names.insert(group.name.clone(), slot);
-                if group.place.1 != 0 {
-                    groups.ring.insert((group.place.0, group.place.1, slot));
-                }
+            let used = group.is_some();
+            let slot = groups.add_slot(group);
+            if used {
+                groups.enter_name(slot);
             }
-            groups.add_slot(group);
         }
         for _ in 0..get.u32(WHAT)? {
             let slot = get.u32(WHAT)?;
-            if groups.slots.get(slot as usize).is_none_or(Option::is_some) {
-                return Err(Malformed { what: WHAT });
+            if slot >= slots || groups.get(slot as usize).is_some() {
+                return Err(malformed);
             }
             groups.free.push(slot);
+        }
+        for _ in 0..get.u32(WHAT)? {
+            let slot = get.u32(WHAT)? as usize;
+            let group = groups.get(slot).ok_or(malformed)?;
+            let mark = group.lane.since();
+            if groups.stands_in_ring(slot) {
+                return Err(malformed);
+            }
+            groups.queue_up(slot, mark);
         }
         Ok(groups)
     }

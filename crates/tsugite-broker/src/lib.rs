@@ -18,6 +18,7 @@ pub mod error;
 mod fifo;
 mod groups;
 mod handle;
+mod index;
 pub mod keys;
 mod lane;
 mod lines;

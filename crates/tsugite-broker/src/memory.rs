@@ -1,7 +1,7 @@
 //! What a FIFO queue remembers for five minutes: what it accepted, and what receive attempts got.
 
-use tsugite_base::Timestamp;
 use tsugite_base::codec::{Get, Malformed};
+use tsugite_base::{Sheaf, Timestamp};
 
 use crate::attempts::Attempts;
 use crate::dedup::Deduplication;
@@ -14,6 +14,13 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
+    pub(crate) fn new(seed: u64) -> Memory {
+        Memory {
+            accepted: Deduplication::new(seed),
+            ..Memory::default()
+        }
+    }
+
     /// Frees the space of acceptances once all of them are over.
     pub(crate) fn forget(&mut self, now: Timestamp) {
         if self.forgotten_at() <= now {
@@ -26,14 +33,14 @@ impl Memory {
         self.accepted.over_at().unwrap_or(Timestamp::NEVER)
     }
 
-    pub(crate) fn encode(&self, out: &mut Vec<u8>, now: Timestamp) {
+    pub(crate) fn encode(&self, out: &mut Sheaf, now: Timestamp) {
         self.accepted.encode(out, now);
-        self.attempts.encode(out, now);
+        self.attempts.encode(out.bytes(), now);
     }
 
-    pub(crate) fn decode(get: &mut Get<'_>) -> Result<Memory, Malformed> {
+    pub(crate) fn decode(get: &mut Get<'_>, seed: u64) -> Result<Memory, Malformed> {
         Ok(Memory {
-            accepted: Deduplication::decode(get)?,
+            accepted: Deduplication::decode(get, seed)?,
             attempts: Attempts::decode(get)?,
         })
     }

@@ -52,6 +52,8 @@ pub(crate) struct Queue {
     pub(super) sources: Vec<String>,
     /// What a FIFO queue remembers.
     pub(crate) memory: Memory,
+    /// Not part of the state.
+    seed: u64,
     /// The entry in the machine's agenda; never later than the next deadline.
     pub(crate) wake_at: Timestamp,
     /// Already listed among the queues with news.
@@ -61,7 +63,9 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
-    pub(crate) fn new(key: QueueKey, settings: QueueSettings, created: Timestamp) -> Queue {
+    /// An empty queue; `seed` is that of [`crate::Settings`].
+    pub(crate) fn new(key: QueueKey, settings: QueueSettings, created: Timestamp, seed: u64) -> Queue {
+        let with_turns = settings.fifo.is_none();
         Queue {
             key,
             settings,
@@ -72,8 +76,8 @@ impl Queue {
             next_seq: 0,
             fresh: 0,
             fresh_from: 0,
-            returned: Lane::default(),
-            groups: Groups::default(),
+            returned: Lane::with_turns(),
+            groups: Groups::new(with_turns, seed),
             visible: 0,
             in_flight: 0,
             timers: BTreeSet::new(),
@@ -81,7 +85,8 @@ impl Queue {
             usage: Usage::default(),
             moved_end: 0,
             sources: Vec::new(),
-            memory: Memory::default(),
+            memory: Memory::new(seed),
+            seed,
             wake_at: Timestamp::NEVER,
             woken: false,
             tally: Tally::default(),
@@ -230,7 +235,7 @@ impl Queue {
 
     /// Removes all messages, and forgets what was accepted.
     pub(crate) fn purge(&mut self, at: Timestamp) {
-        let emptied = Queue::new(self.key.clone(), self.settings.clone(), self.created);
+        let emptied = Queue::new(self.key.clone(), self.settings.clone(), self.created, self.seed);
         let old = std::mem::replace(self, emptied);
         self.changed = old.changed;
         self.purged = Some(at);
@@ -411,36 +416,30 @@ impl Queue {
         Some(stored)
     }
 
-    /// Counts a message that a snapshot brought; lines, groups and fresh messages are restored apart.
+    /// Counts a message that a snapshot brought; lines and groups are restored apart.
     pub(super) fn count(&mut self, seq: u64, stored: &Stored) {
         self.usage.add(stored);
         if stored.source != 0 && !self.is_fifo() {
             self.elders.add(seq, stored.sent);
         }
-        let (mut leased, mut delayed) = (0, 0);
-        match stored.state {
-            State::Ready => {
-                self.visible += 1;
-                if stored.is_fresh() && stored.group().is_none() {
-                    if self.fresh == 0 {
-                        self.fresh_from = seq;
-                    }
-                    self.fresh += 1;
+        if stored.state == State::Ready {
+            self.visible += 1;
+            if stored.is_fresh() && stored.group().is_none() {
+                if self.fresh == 0 {
+                    self.fresh_from = seq;
                 }
+                self.fresh += 1;
             }
-            State::Delayed => delayed = 1,
-            State::Leased => leased = 1,
+            return;
         }
-        self.in_flight += leased as usize;
-        if stored.state != State::Ready {
-            self.timers.insert((Timestamp(stored.due), seq));
-        }
+        self.timers.insert((Timestamp(stored.due), seq));
+        let leased = usize::from(stored.state == State::Leased);
+        self.in_flight += leased;
         if let Some(slot) = stored.group()
             && let Some(group) = self.groups.get_mut(slot)
         {
-            group.count += 1;
-            group.leased += leased;
-            group.delayed += delayed;
+            group.leased += leased as u32;
+            group.delayed += 1 - leased as u32;
         }
     }
 }

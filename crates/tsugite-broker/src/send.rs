@@ -43,7 +43,7 @@ impl Broker {
         let at = self.time(now);
         let results: Vec<_> = command
             .entries
-            .iter()
+            .iter_mut()
             .map(|entry| {
                 let delay = check_entry(queue, entry)?;
                 let fifo = queue.settings.fifo.as_ref();
@@ -95,13 +95,15 @@ struct Letter<'a> {
 }
 
 impl Letter<'_> {
-    fn add(&mut self, entry: &SendEntry, sender: &str, delay: u32, key: Option<Fingerprint>) -> Accepted {
+    fn add(&mut self, entry: &mut SendEntry, sender: &str, delay: u32, key: Option<Fingerprint>) -> Accepted {
         let start = self.payloads.len();
+        let seq = self.queue.next_seq + self.entries.len() as u64;
+        if let Some(id) = key.and_then(|key| self.queue.memory.accepted.next_id(seq, key)) {
+            entry.id = id;
+        }
+        let id = entry.id;
         payload::sent(&mut self.payloads, entry, sender, self.now.wall);
-        let first = First {
-            seq: self.queue.next_seq + self.entries.len() as u64,
-            id: entry.id,
-        };
+        let first = First { seq, id };
         self.accepted.extend(key.map(|key| (key, first)));
         self.entries.push(Sent {
             delay_ms: delay * 1_000,

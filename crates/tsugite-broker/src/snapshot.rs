@@ -1,11 +1,11 @@
 //! The whole state as bytes, for checkpoints. The same state always gives the same bytes.
 //!
-//! Layout (version 5): version u8, clock, next queue number, queues, topics, tags, deleted names, move tasks. Messages
-//! are as packed as in memory, so a backlog of millions is copied rather than encoded; counters, timers and ages are
-//! derived.
+//! Layout (version 6): version u8, clock, next queue number, queues, topics, tags, deleted names, move tasks. Messages
+//! and deduplication entries are as packed as in memory, and shared with the snapshot rather than copied; counters,
+//! timers and ages are derived.
 
-use tsugite_base::Timestamp;
 use tsugite_base::codec::{Get, Malformed, Put};
+use tsugite_base::{Sheaf, Timestamp};
 
 use crate::broker::{Broker, Settings};
 use crate::groups::Groups;
@@ -19,25 +19,27 @@ use crate::tags::Tags;
 use crate::tasks::Tasks;
 use crate::topics::Topic;
 
-const VERSION: u8 = 5;
+const VERSION: u8 = 6;
 const WHAT: &str = "broker snapshot";
 
 impl Broker {
     /// Appends the state.
-    pub fn snapshot(&self, out: &mut Vec<u8>) {
-        out.put_u8(VERSION);
-        out.put_time(self.clock);
-        out.put_u32(self.next_queue);
-        out.put_u32(self.queues.len() as u32);
+    pub fn snapshot(&self, out: &mut Sheaf) {
+        let head = out.bytes();
+        head.put_u8(VERSION);
+        head.put_time(self.clock);
+        head.put_u32(self.next_queue);
+        head.put_u32(self.queues.len() as u32);
         for (id, queue) in &self.queues {
-            out.put_u32(id.0);
+            out.bytes().put_u32(id.0);
             queue.encode(out, self.clock);
         }
-        out.put_u32(self.topics.len() as u32);
+        out.bytes().put_u32(self.topics.len() as u32);
         for (key, topic) in &self.topics {
-            put_topic(out, key);
+            put_topic(out.bytes(), key);
             topic.encode(out, self.clock);
         }
+        let out = out.bytes();
         self.tags.encode(out);
         out.put_u32(self.deleted.len() as u32);
         for (at, key) in &self.deleted {
@@ -63,7 +65,7 @@ impl Broker {
         broker.next_queue = get.u32(WHAT)?;
         for _ in 0..get.u32(WHAT)? {
             let id = QueueId(get.u32(WHAT)?);
-            let queue = Queue::decode(&mut get)?;
+            let queue = Queue::decode(&mut get, settings.seed)?;
             let names = broker.names.entry(queue.key.scope.clone()).or_default();
             names.insert(queue.key.name.clone(), id);
             broker.queues.insert(id, queue);
@@ -71,7 +73,7 @@ impl Broker {
         }
         for _ in 0..get.u32(WHAT)? {
             let key = get_topic(&mut get)?;
-            let topic = Topic::decode(&mut get)?;
+            let topic = Topic::decode(&mut get, settings.seed)?;
             for (id, subscription) in &topic.subscriptions {
                 broker.note_waiting(&key, *id, None, subscription.until());
                 if subscription.replays() {
@@ -92,7 +94,8 @@ impl Broker {
 }
 
 impl Queue {
-    fn encode(&self, out: &mut Vec<u8>, clock: Timestamp) {
+    fn encode(&self, sheaf: &mut Sheaf, clock: Timestamp) {
+        let out = sheaf.bytes();
         put_queue(out, &self.key);
         self.settings.encode(out);
         out.put_time(self.created);
@@ -102,16 +105,16 @@ impl Queue {
         out.put_u64(self.moved_end);
         out.put_u32(self.sources.len() as u32);
         self.sources.iter().for_each(|source| out.put_str(source));
-        self.groups.encode(out);
         self.returned.encode(out);
-        self.table.encode(out);
-        self.memory.encode(out, clock);
+        self.groups.encode(sheaf);
+        self.table.encode(sheaf);
+        self.memory.encode(sheaf, clock);
     }
 
-    fn decode(get: &mut Get<'_>) -> Result<Queue, Malformed> {
+    fn decode(get: &mut Get<'_>, seed: u64) -> Result<Queue, Malformed> {
         let key = get_queue(get)?;
         let settings = QueueSettings::decode(get)?;
-        let mut queue = Queue::new(key, settings, get.time(WHAT)?);
+        let mut queue = Queue::new(key, settings, get.time(WHAT)?, seed);
         queue.changed = get.time(WHAT)?;
         queue.purged = get.option(WHAT, |get| get.time(WHAT))?;
         queue.next_seq = get.u64(WHAT)?;
@@ -119,23 +122,31 @@ impl Queue {
         for _ in 0..get.u32(WHAT)? {
             queue.sources.push(get.str(WHAT)?.to_owned());
         }
-        queue.groups = Groups::decode(get)?;
-        queue.returned = Lane::decode(get)?;
-        let mut wrong = false;
+        queue.returned = Lane::decode(get, true)?;
         let (next, fifo) = (queue.next_seq, queue.is_fifo());
+        queue.groups = Groups::decode(get, !fifo, seed)?;
+        // Counted apart: groups are too large, and met in too wild an order, to be looked up for each message.
+        let mut counts = vec![0_u32; queue.groups.slots()];
+        let mut wrong = false;
         let table = Table::decode(get, |seq, stored| {
-            let group = stored.group();
-            wrong |= seq >= next || fifo && group.is_none();
-            wrong |= group.is_some_and(|slot| queue.groups.get(slot).is_none());
+            wrong |= seq >= next;
+            match stored.group() {
+                None => wrong |= fifo,
+                Some(slot) => match counts.get_mut(slot) {
+                    Some(count) => *count += 1,
+                    None => wrong = true,
+                },
+            }
             queue.count(seq, stored);
         })?;
+        wrong |= !queue.groups.set_counts(&counts);
         if wrong {
             return Err(Malformed {
                 what: "messages of a snapshot",
             });
         }
         queue.table = table;
-        queue.memory = Memory::decode(get)?;
+        queue.memory = Memory::decode(get, seed)?;
         Ok(queue)
     }
 }

@@ -141,7 +141,7 @@ impl Stored {
             put_delta(out, before.sent.0, self.sent.0);
         }
         if flags & SAME_GROUP == 0 {
-            put_varint(out, self.group.into());
+            put_delta(out, before.group.into(), self.group.into());
         }
         if flags & UNTOUCHED != 0 {
             return;
@@ -179,7 +179,8 @@ impl Stored {
             _ => before.sent,
         };
         stored.group = if flags & SAME_GROUP == 0 {
-            u32_of(get)?
+            let group = get_delta(get, before.group.into())?;
+            u32::try_from(group).map_err(|_| Malformed { what: WHAT })?
         } else {
             before.group
         };

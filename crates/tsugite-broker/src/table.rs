@@ -5,7 +5,9 @@
 //! oldest message is found at once, and a backlog of millions costs little more than nothing.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
+use tsugite_base::Sheaf;
 use tsugite_base::codec::{Get, Malformed, Put};
 
 use crate::stored::Stored;
@@ -20,7 +22,7 @@ const WHAT: &str = "messages of a snapshot";
 enum Chunk {
     Open(Open),
     /// A mask of the numbers that are here, then each message relative to the one before.
-    Packed(Box<[u8]>),
+    Packed(Arc<[u8]>),
 }
 
 #[derive(Clone, Debug, Default)]
@@ -39,7 +41,7 @@ impl Open {
         Some((self.live & ((1 << bit) - 1)).count_ones() as usize)
     }
 
-    fn pack(&self) -> Box<[u8]> {
+    fn pack(&self) -> Arc<[u8]> {
         let mut out = Vec::with_capacity(16 + self.items.len() * 6);
         put_varint(&mut out, !self.live);
         let mut before = Stored::ORIGIN;
@@ -47,7 +49,7 @@ impl Open {
             item.pack(&before, &mut out);
             before = *item;
         }
-        out.into_boxed_slice()
+        out.into()
     }
 
     fn unpack(bytes: &[u8]) -> Result<Open, Malformed> {
@@ -204,7 +206,7 @@ impl Table {
         let chunk = self
             .chunks
             .entry(number)
-            .or_insert_with(|| Chunk::Packed(Box::new([])));
+            .or_insert_with(|| Chunk::Packed(Arc::default()));
         if let Chunk::Packed(bytes) = chunk {
             *chunk = Chunk::Open(if bytes.is_empty() {
                 Open::default()
@@ -227,14 +229,17 @@ impl Table {
     }
 
     /// Appends all messages: the same ones give the same bytes, whichever chunks are open.
-    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
-        out.put_u32(self.chunks.len() as u32);
+    pub(crate) fn encode(&self, out: &mut Sheaf) {
+        out.bytes().put_u32(self.chunks.len() as u32);
         for (number, chunk) in &self.chunks {
-            out.put_u64(*number);
-            match chunk {
-                Chunk::Open(open) => out.put_bytes(&open.pack()),
-                Chunk::Packed(bytes) => out.put_bytes(bytes),
-            }
+            let bytes = match chunk {
+                Chunk::Open(open) => &open.pack(),
+                Chunk::Packed(bytes) => bytes,
+            };
+            let head = out.bytes();
+            head.put_u64(*number);
+            head.put_u32(bytes.len() as u32);
+            out.share(bytes);
         }
     }
 
@@ -329,6 +334,12 @@ mod tests {
         stored
     }
 
+    fn encoded(table: &Table) -> Vec<u8> {
+        let mut out = Sheaf::default();
+        table.encode(&mut out);
+        out.to_vec()
+    }
+
     #[test]
     fn agrees_with_a_plain_map_under_random_use() {
         let mut rng = SplitMix64::new(1);
@@ -358,8 +369,7 @@ mod tests {
             assert_eq!(table.len(), model.len());
             assert_eq!(table.first(), model.first_key_value().map(|(k, v)| (*k, *v)));
             if step % 5_000 == 0 {
-                let mut bytes = Vec::new();
-                table.encode(&mut bytes);
+                let bytes = encoded(&table);
                 let mut told = Vec::new();
                 let read = Table::decode(&mut Get::new(&bytes), |seq, s| told.push((seq, *s))).unwrap();
                 let all: Vec<_> = model.iter().map(|(k, v)| (*k, *v)).collect();
@@ -367,9 +377,7 @@ mod tests {
                 assert_eq!(table.from(0).collect::<Vec<_>>(), all);
                 let later: Vec<_> = all.iter().copied().filter(|(k, _)| *k >= seq).collect();
                 assert_eq!(read.from(seq).collect::<Vec<_>>(), later);
-                let mut again = Vec::new();
-                read.encode(&mut again);
-                assert_eq!(again, bytes);
+                assert_eq!(encoded(&read), bytes);
             }
         }
     }
@@ -385,8 +393,7 @@ mod tests {
             };
             table.push(seq, Stored::new(place, 0, Timestamp(1_700_000_000_000 + seq / 3)));
         }
-        let mut bytes = Vec::new();
-        table.encode(&mut bytes);
+        let bytes = encoded(&table);
         assert!(bytes.len() < 450_000, "{}", bytes.len());
     }
 
@@ -395,8 +402,7 @@ mod tests {
         let mut rng = SplitMix64::new(2);
         let mut table = Table::default();
         (0..70).for_each(|seq| table.push(seq, random(&mut rng)));
-        let mut bytes = Vec::new();
-        table.encode(&mut bytes);
+        let bytes = encoded(&table);
         let decode = |bytes: &[u8]| Table::decode(&mut Get::new(bytes), |_, _| {});
         for len in 0..bytes.len() {
             assert!(decode(&bytes[..len]).is_err(), "{len}");

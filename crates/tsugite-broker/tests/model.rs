@@ -12,8 +12,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use common::{Bench, START, body, operations, queue, redrive, topic};
-use tsugite_base::Uuid;
 use tsugite_base::rng::SplitMix64;
+use tsugite_base::{Sheaf, Uuid};
 use tsugite_broker::*;
 
 const QUEUES: [&str; 3] = ["a", "b", "dead"];
@@ -506,9 +506,9 @@ impl Run {
             None => (None, 0),
         };
         let rebuilt = self.bench.rebuilt(snapshot, from);
-        let mut bytes = Vec::new();
+        let mut bytes = Sheaf::default();
         rebuilt.snapshot(&mut bytes);
-        assert_eq!(bytes, self.bench.snapshot());
+        assert_eq!(bytes.to_vec(), self.bench.snapshot());
         self.bench.broker = rebuilt;
         self.note("restarted");
     }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use tsugite_base::names::Scope;
-use tsugite_base::{Place, Timestamp, Uuid};
+use tsugite_base::{Place, Sheaf, Timestamp, Uuid};
 use tsugite_broker::Fingerprint;
 use tsugite_broker::record::{Change, Sent};
 use tsugite_broker::settings::{
@@ -457,10 +457,11 @@ proptest! {
             lsn = place.end();
             broker.apply(record, place);
         }
-        let (mut before, mut after) = (Vec::new(), Vec::new());
+        let (mut before, mut after) = (Sheaf::default(), Sheaf::default());
         broker.snapshot(&mut before);
+        let before = before.to_vec();
         Broker::restore(&before, Settings::default()).unwrap().snapshot(&mut after);
-        prop_assert_eq!(before, after);
+        prop_assert_eq!(before, after.to_vec());
     }
 }
 

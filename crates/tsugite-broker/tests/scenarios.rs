@@ -850,8 +850,7 @@ fn tags_are_kept_counted_and_checked() {
     }
     assert!(tag(&mut b, &[("one-more", "")]).is_err());
     tag(&mut b, &[("k1", "changed")]).unwrap();
-    let mut bytes = Vec::new();
-    b.broker.snapshot(&mut bytes);
+    let bytes = b.snapshot();
     let restored = Broker::restore(&bytes, b.settings).unwrap();
     assert_eq!(restored.queue_tags(&queue("q")), b.broker.queue_tags(&queue("q")));
     let keys = (0..48)
@@ -884,8 +883,7 @@ fn the_name_of_a_deleted_queue_rests_if_the_operator_wants_that() {
         b.create("q", &[]),
         Err(CreateQueueError::DeletedRecently(_))
     ));
-    let mut bytes = Vec::new();
-    b.broker.snapshot(&mut bytes);
+    let bytes = b.snapshot();
     b.broker = Broker::restore(&bytes, settings).unwrap();
     b.seconds(59);
     assert!(b.create("q", &[]).is_err());

@@ -294,7 +294,9 @@ fn number(name: &str, value: &str, range: RangeInclusive<u32>) -> Result<u32, In
             range.end()
         )
     };
-    let n: i64 = value.parse().map_err(|_| Invalid::new(name, value, rule()))?;
+    // Rust reads a plus sign too.
+    let n: Option<i64> = value.parse().ok().filter(|_| !value.starts_with('+'));
+    let n = n.ok_or_else(|| Invalid::new(name, value, rule()))?;
     Ok(in_range(name, n, range)? as u32)
 }
 

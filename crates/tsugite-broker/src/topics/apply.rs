@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tsugite_base::codec::{Get, Malformed, Put};
-use tsugite_base::{Place, Timestamp, Uuid};
+use tsugite_base::{Place, Sheaf, Timestamp, Uuid};
 
 use super::settings::TopicSettings;
 use super::subscription::Subscription;
@@ -18,7 +18,9 @@ impl Broker {
     pub(crate) fn apply_topic(&mut self, change: TopicChange, end: u64, at: Timestamp) {
         match change {
             TopicChange::PutTopic { topic, settings } => {
-                self.topics.entry(topic).or_default().settings = *settings;
+                let seed = self.settings.seed;
+                let topic = self.topics.entry(topic).or_insert_with(|| Topic::new(seed));
+                topic.settings = *settings;
                 self.outbox_changes += 1;
             }
             TopicChange::DeleteTopic { topic } => {
@@ -195,25 +197,27 @@ impl Broker {
 }
 
 impl Topic {
-    pub(crate) fn encode(&self, out: &mut Vec<u8>, clock: Timestamp) {
+    pub(crate) fn encode(&self, sheaf: &mut Sheaf, clock: Timestamp) {
+        let out = sheaf.bytes();
         self.settings.encode(out);
         out.put_u64(self.ended);
         out.put_u64(self.next_number);
-        self.accepted.encode(out, clock);
-        out.put_u32(self.subscriptions.len() as u32);
+        self.accepted.encode(sheaf, clock);
+        sheaf.bytes().put_u32(self.subscriptions.len() as u32);
         for (id, subscription) in &self.subscriptions {
+            let out = sheaf.bytes();
             out.extend_from_slice(&id.0);
             subscription.encode(out);
         }
     }
 
-    pub(crate) fn decode(get: &mut Get<'_>) -> Result<Topic, Malformed> {
+    pub(crate) fn decode(get: &mut Get<'_>, seed: u64) -> Result<Topic, Malformed> {
         const WHAT: &str = "topic of a snapshot";
         let mut topic = Topic {
             settings: TopicSettings::decode(get)?,
             ended: get.u64(WHAT)?,
             next_number: get.u64(WHAT)?,
-            accepted: Deduplication::decode(get)?,
+            accepted: Deduplication::decode(get, seed)?,
             ..Topic::default()
         };
         for _ in 0..get.u32(WHAT)? {

@@ -71,6 +71,14 @@ pub struct TopicTally {
 }
 
 impl Topic {
+    /// Without settings; `seed` is that of [`crate::Settings`].
+    pub(crate) fn new(seed: u64) -> Topic {
+        Topic {
+            accepted: Deduplication::new(seed),
+            ..Topic::default()
+        }
+    }
+
     /// Puts a subscription in, or another state of it.
     pub(super) fn put(&mut self, id: Uuid, subscription: Subscription) {
         self.unlist(id);

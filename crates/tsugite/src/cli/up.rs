@@ -69,6 +69,7 @@ pub(crate) fn open_store(config: &Config, world: World) -> Result<LogStore, Fail
     if config.aws.deleted_queue_guard {
         settings.broker.deleted_guard = Duration::from_secs(limits::DELETED_GUARD_SECONDS);
     }
+    settings.broker.seed = world.random_u64();
     settings.broker.in_flight = config.aws.in_flight_limit as usize;
     settings.broker.filter_policies = config.aws.sns.filter_policies as usize;
     let mut options = Options::new(world, settings);
