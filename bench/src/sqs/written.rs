@@ -14,6 +14,8 @@ use crate::{Options, Result};
 const BODY_BYTES: usize = 1024;
 /// Messages of one call's batch.
 const BATCH: u64 = 10;
+/// Bytes of log before the steady state: until then new files are made, later on old ones serve again.
+const WARM_BYTES: f64 = 1024.0 * 1024.0 * 1024.0;
 /// Measurements' worth of time: segments must fill and be cleaned meanwhile.
 const LENGTHS: u32 = 4;
 
@@ -21,10 +23,16 @@ pub(super) async fn run(options: &Options, board: &mut Board) -> Result<()> {
     let tsugite = Tsugite::start()?;
     let queue = Queue::standard(tsugite.server.address, "bench").await?;
     let body = "x".repeat(BODY_BYTES);
-    let clients = (0..CONNECTIONS).map(|_| queue.cycle(&body)).collect();
-    let (clients, warm) = drive(clients, Pace::Closed, options.seconds).await;
-    warm.flawless()?;
-    let before = counts(&tsugite).await?;
+    let mut clients = (0..CONNECTIONS).map(|_| queue.cycle(&body)).collect();
+    let before = loop {
+        let (back, warm) = drive(clients, Pace::Closed, options.seconds).await;
+        warm.flawless()?;
+        clients = back;
+        let counts = counts(&tsugite).await?;
+        if counts.log >= WARM_BYTES {
+            break counts;
+        }
+    };
     let (_, outcome) = drive(clients, Pace::Closed, options.seconds * LENGTHS).await;
     let after = counts(&tsugite).await?;
     let outcome = outcome.flawless()?;

@@ -92,7 +92,7 @@ impl Default for Sizes {
             max_batch: 8 * MIB,
             checkpoint_bytes: 256 * MIB,
             hot: 48 * MIB,
-            spares: 4,
+            spares: 5,
             slack: 512 * MIB,
         }
     }
