@@ -107,7 +107,7 @@ for entries in ([], [{"Id": "a", "MessageBody": "x"}] * 2, [{"Id": "a b", "Messa
 got = tell("receive_message", QueueUrl=url, MaxNumberOfMessages=10)
 handles = [message["ReceiptHandle"] for message in got["Messages"]]
 tell("change_message_visibility_batch", QueueUrl=url, Entries=[
-    {"Id": "a", "ReceiptHandle": handles[0], "VisibilityTimeout": 9}, {"Id": "b", "ReceiptHandle": "junk"}])
+    {"Id": "a", "ReceiptHandle": handles[0], "VisibilityTimeout": 9}, {"Id": "b", "ReceiptHandle": "junk", "VisibilityTimeout": 9}])
 tell("delete_message_batch", QueueUrl=url, Entries=[
     {"Id": "a", "ReceiptHandle": handles[0]}, {"Id": "b", "ReceiptHandle": "junk"}])
 tell("delete_message_batch", QueueUrl=url, Entries=[{"Id": "a", "ReceiptHandle": handles[1]}])

@@ -52,6 +52,23 @@ class TestByHand:
             status, _, body = aws_raw.form(tsugite, f"Action=ReceiveMessage{version}", path=path)
             assert status == 200 and "<Body>a b c</Body>" in body, body
 
+    def test_versions_and_actions_that_are_not(self, tsugite, path):
+        for version, served in [("2012-11-05", True), ("2009-02-01", True), ("2012-11-06", False), ("", False)]:
+            status, _, body = aws_raw.form(
+                tsugite, f"Action=ReceiveMessage&Version={version}", path=path)
+            assert (status == 200) == served, body
+            assert served or "<Code>NoSuchVersion</Code>" in body, body
+        for twice in ("Action=PurgeQueue", "Version=2012-11-05"):
+            status, _, body = aws_raw.form(
+                tsugite, f"Action=ReceiveMessage{VERSION}&{twice}", path=path)
+            assert status == 400 and "given more than once" in body, body
+
+    def test_a_number_has_no_plus_sign(self, tsugite, path):
+        call = f"Action=ReceiveMessage{VERSION}&MaxNumberOfMessages="
+        assert aws_raw.form(tsugite, call + "5", path=path)[0] == 200
+        status, _, body = aws_raw.form(tsugite, call + "%2B5", path=path)
+        assert status == 400 and "MaxNumberOfMessages" in body, body
+
     def test_to_the_root_with_the_url_as_a_parameter(self, tsugite, queue):
         for url in (queue, queue.rsplit("/", 1)[1]):
             status, headers, body = aws_raw.form(

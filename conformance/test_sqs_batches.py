@@ -99,6 +99,15 @@ class TestEntries:
         assert [e["Id"] for e in deleted["Successful"]] == ["good"]
         assert [e["Id"] for e in deleted["Failed"]] == ["junk"]
 
+    def test_a_timeout_that_is_left_out_releases_nothing(self, sqs, queue):
+        sqs.send_message(QueueUrl=queue, MessageBody="x")
+        handle = sqs.receive_message(QueueUrl=queue, VisibilityTimeout=30)["Messages"][0]["ReceiptHandle"]
+        with pytest.raises(sqs.exceptions.ClientError) as refused:
+            sqs.change_message_visibility_batch(QueueUrl=queue, Entries=[{"Id": "a", "ReceiptHandle": handle}])
+        assert refused.value.response["Error"]["Code"] == "MissingParameter"
+        assert "ChangeMessageVisibilityBatchRequestEntry.VisibilityTimeout" in str(refused.value)
+        assert "Messages" not in sqs.receive_message(QueueUrl=queue)
+
     def test_none_good(self, sqs, queue):
         answer = sqs.delete_message_batch(QueueUrl=queue, Entries=[{"Id": "a", "ReceiptHandle": "junk"}])
         assert "Successful" not in answer and len(answer["Failed"]) == 1

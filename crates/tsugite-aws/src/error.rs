@@ -158,6 +158,14 @@ impl AwsError {
         )
     }
 
+    /// A version of an API that the service does not have.
+    pub fn no_such_version(service: &str, version: &str) -> AwsError {
+        AwsError::bad_request(
+            "NoSuchVersion",
+            format!("The version {} is not one of {service}.", shorten(version)),
+        )
+    }
+
     /// An action of the JSON protocols that the service has at AWS and that Tsugite does not support yet.
     pub fn unsupported(service: &str, action: &str) -> AwsError {
         AwsError::sender(

@@ -58,6 +58,18 @@ impl<'a> Form<'a> {
             .map(|(_, value)| value.as_ref())
     }
 
+    /// As [`Form::get`], of a parameter that must not be given twice.
+    pub fn only(&self, name: &str) -> Result<Option<&str>, AwsError> {
+        let mut values = self.0.iter().filter(|(key, _)| key == name);
+        let value = values.next().map(|(_, value)| value.as_ref());
+        match values.next() {
+            None => Ok(value),
+            Some(_) => Err(malformed(format!(
+                "The parameter {name} is given more than once."
+            ))),
+        }
+    }
+
     /// The value of `name`, which must be present and not empty.
     pub fn required(&self, name: &str) -> Result<&str, AwsError> {
         match self.get(name) {
@@ -207,6 +219,10 @@ mod tests {
             (odd.get("a"), odd.get("b"), odd.get("c")),
             (Some("%"), Some("%4"), Some(""))
         );
+        let twice = Form::parse(b"a=1&b=2&a=1").unwrap();
+        assert_eq!((twice.get("a"), twice.only("b")), (Some("1"), Ok(Some("2"))));
+        assert!(twice.only("a").unwrap_err().message.contains("more than once"));
+        assert_eq!(twice.only("c"), Ok(None));
         assert_eq!(odd.required("c").unwrap_err().query_code, "MissingParameter");
     }
 

@@ -80,7 +80,9 @@ fn value<'f>(kind: &'static Kind, params: Vec<Param<'f>>, operation: &str) -> Re
         Kind::Text => Json::Text(Cow::Borrowed(plain(&params)?.value)),
         Kind::Int => {
             let param = plain(&params)?;
-            Json::Int(param.value.parse().map_err(|_| not_a(param, "an integer"))?)
+            // Rust reads a plus sign too.
+            let value = param.value.parse().ok().filter(|_| !param.value.starts_with('+'));
+            Json::Int(value.ok_or_else(|| not_a(param, "an integer"))?)
         }
         Kind::Bool => {
             let param = plain(&params)?;

@@ -267,6 +267,8 @@ impl<S: Messaging + RegistryStore> Served<S> {
             "sts" => sts::NAMESPACE,
             _ => sns::NAMESPACE,
         });
+        form.only("Action")?;
+        check_version(&form, answered.service)?;
         let asked = Asked {
             service: answered.service,
             open: answered.service == "sns" && sns::is_of_link(action),
@@ -418,6 +420,21 @@ fn service_of(form: &Form<'_>, credential: Option<Credential<'_>>, path: &str) -
         Some("AddPermission" | "RemovePermission") if form.get("TopicArn").is_some() => "sns",
         Some(action) if shapes::sqs::operation(action).is_some() => "sqs",
         _ => "none",
+    }
+}
+
+/// A request may leave the version of the API out; one that it names must be one of the service's, or of SQS's before
+/// it, which AWS still serves: the actions that they share are the same.
+fn check_version(form: &Form<'_>, service: &str) -> Result<(), AwsError> {
+    let versions: &[&str] = match service {
+        "sqs" => &["2012-11-05", "2011-10-01", "2009-02-01", "2008-01-01"],
+        "sns" => &["2010-03-31"],
+        "sts" => &["2011-06-15"],
+        _ => return Ok(()),
+    };
+    match form.only("Version")? {
+        Some(version) if !versions.contains(&version) => Err(AwsError::no_such_version(service, version)),
+        _ => Ok(()),
     }
 }
 
