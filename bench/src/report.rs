@@ -28,6 +28,9 @@ impl Spread {
     /// `median [min..max]` with so many decimals.
     pub(crate) fn show(self, decimals: usize) -> String {
         let Spread { median, min, max } = self;
+        if median.is_nan() {
+            return "-".into();
+        }
         format!("{median:.decimals$} [{min:.decimals$}..{max:.decimals$}]")
     }
 }
@@ -141,6 +144,7 @@ mod tests {
     fn spreads() {
         assert_eq!(Spread::of(vec![3.0, 1.0, 2.0]).show(1), "2.0 [1.0..3.0]");
         assert_eq!(Spread::of(vec![1.0, 2.0]).median, 1.5);
+        assert_eq!(Spread::of(vec![f64::NAN]).show(1), "-");
         assert_eq!(ratio(&[1.0, 4.0], &[2.0, 2.0]).show(2), "1.25 [0.50..2.00]");
     }
 }

@@ -110,6 +110,27 @@ fn other_goals(board: &Board) -> Vec<Goal> {
         Goal::at_most(polls, "% of the machine", named("poll CPU"), 5.0, 2),
         Goal::at_most(polls, "wake-up p50, ms", named("wake p50"), f64::NAN, 2),
         Goal::at_most(polls, "wake-up p99, ms", named("wake p99"), 2.0, 2),
+        Goal::at_most(
+            polls,
+            "the sender's own answer meanwhile, p50, ms",
+            named("wake send p50"),
+            f64::NAN,
+            2,
+        ),
+        Goal::at_most(
+            polls,
+            "the sender's own answer meanwhile, p99, ms",
+            named("wake send p99"),
+            f64::NAN,
+            2,
+        ),
+        Goal::at_most(
+            polls,
+            "the poller's answer after the sender's, p99, ms",
+            named("wake after p99"),
+            f64::NAN,
+            2,
+        ),
         Goal::at_most(written, "÷ bytes accepted, by the disk", named("device"), 1.3, 2),
         Goal::at_most(
             written,

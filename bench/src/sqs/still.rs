@@ -71,9 +71,16 @@ pub(super) async fn polls(board: &mut Board) -> Result<()> {
     for task in &tasks {
         task.abort();
     }
-    let latencies = latencies?;
-    board.value("wake p50", latencies.quantile_us(0.50) / 1e3);
-    board.value("wake p99", latencies.quantile_us(0.99) / 1e3);
+    let WakeUps { polls, sends, after } = latencies?;
+    for (name, latencies, quantile) in [
+        ("wake p50", &polls, 0.50),
+        ("wake p99", &polls, 0.99),
+        ("wake send p50", &sends, 0.50),
+        ("wake send p99", &sends, 0.99),
+        ("wake after p99", &after, 0.99),
+    ] {
+        board.value(name, latencies.quantile_us(quantile) / 1e3);
+    }
     Ok(())
 }
 
@@ -92,22 +99,39 @@ async fn poll(number: usize, mut poller: Poll, report: mpsc::UnboundedSender<Wok
     }
 }
 
-/// From the start of a send to its poller's answer.
-async fn wake(senders: &mut [Send], woken: &mut mpsc::UnboundedReceiver<Woken>) -> Result<Histogram> {
-    let mut latencies = Histogram::new();
+/// How long wake-ups took.
+struct WakeUps {
+    /// From the start of a send to its poller's answer.
+    polls: Histogram,
+    /// From the start of a send to its own answer: both wait for the same sync.
+    sends: Histogram,
+    /// From the sender's answer to the poller's: what waking costs beside the sync.
+    after: Histogram,
+}
+
+async fn wake(senders: &mut [Send], woken: &mut mpsc::UnboundedReceiver<Woken>) -> Result<WakeUps> {
+    let mut found = WakeUps {
+        polls: Histogram::new(),
+        sends: Histogram::new(),
+        after: Histogram::new(),
+    };
     for number in (0..senders.len()).cycle().take(WAKE_UPS) {
         let from = Instant::now();
         senders[number].call().await?;
+        let sent = Instant::now();
         let told = timeout(Duration::from_secs(5), woken.recv()).await;
         let told = told.map_err(|_| format!("no poller of queue {number} woke within 5 s"))?;
         let (queue, at) = told.ok_or("the pollers are gone")??;
         if queue != number {
             return Err(format!("a poller of queue {queue} got a message of queue {number}").into());
         }
-        latencies.record(at.duration_since(from));
+        found.polls.record(at.duration_since(from));
+        found.sends.record(sent.duration_since(from));
+        // The poller may well be first.
+        found.after.record(at.saturating_duration_since(sent));
         tokio::time::sleep(BETWEEN_WAKE_UPS).await;
     }
-    Ok(latencies)
+    Ok(found)
 }
 
 fn open_files_max() -> Option<usize> {
