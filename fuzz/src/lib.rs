@@ -9,6 +9,7 @@ mod aws_json;
 mod aws_query;
 mod broker_records;
 mod dns;
+mod filter;
 mod grpc;
 mod log_frames;
 mod registry_records;

@@ -24,11 +24,8 @@ impl Broker {
                 self.outbox_changes += 1;
             }
             TopicChange::DeleteTopic { topic } => {
-                let ids = self
-                    .topics
-                    .get(&topic)
-                    .map(|t| t.subscriptions.keys().copied().collect());
-                let ids: Vec<Uuid> = ids.unwrap_or_default();
+                let known = self.topics.get(&topic).into_iter();
+                let ids: Vec<Uuid> = known.flat_map(|t| t.subscriptions.keys().copied()).collect();
                 ids.into_iter()
                     .for_each(|id| self.remove_subscription(&topic, id));
                 self.topics.remove(&topic);
