@@ -586,7 +586,10 @@ fn topics_are_checked_as_sns_checks_them() {
     }
     let nested = "topics: [{name: t, subscriptions: [{queue: q, filter_policy: {a: {b: [1]}}}]}]";
     assert!(
-        parse(nested).unwrap_err().contains("FilterPolicy"),
+        parse(nested)
+            .unwrap_err()
+            .to_lowercase()
+            .contains("filter policy"),
         "nesting is for the body"
     );
     let body = nested.replace(
