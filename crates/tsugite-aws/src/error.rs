@@ -8,7 +8,7 @@ use std::fmt;
 
 use tsugite_base::{Invalid, Uuid};
 
-use crate::json::JsonWriter;
+use crate::document::Encoding;
 use crate::xml;
 
 /// The shape of an error for a request that names no operation.
@@ -184,23 +184,15 @@ impl AwsError {
         )
     }
 
-    /// The JSON body.
-    pub fn to_json(&self, dialect: Dialect) -> Vec<u8> {
-        let mut out = Vec::with_capacity(128 + self.message.len());
-        let mut json = JsonWriter::new(&mut out);
-        json.begin();
-        json.member("__type");
-        json.raw("\"");
-        json.raw(dialect.namespace);
-        json.raw("#");
-        json.raw_text(&self.shape);
-        json.raw("\"");
-        json.text(dialect.message_member, &self.message);
-        for (member, value) in &self.members {
-            json.text(member, value);
-        }
-        json.end();
-        out
+    /// The body of a protocol that is not Query.
+    pub fn to_document(&self, dialect: Dialect, encoding: Encoding) -> Vec<u8> {
+        encoding.document(|out| {
+            out.text("__type", &format!("{}#{}", dialect.namespace, self.shape));
+            out.text(dialect.message_member, &self.message);
+            for (member, value) in &self.members {
+                out.text(member, value);
+            }
+        })
     }
 
     /// Value of the header `x-amzn-query-error`: `<QueryCode>;Sender` or `;Receiver`.
@@ -280,7 +272,7 @@ mod tests {
     fn both_renderings() {
         let error = missing_queue();
         assert_eq!(
-            String::from_utf8(error.to_json(Dialect::SQS)).unwrap(),
+            String::from_utf8(error.to_document(Dialect::SQS, Encoding::Json)).unwrap(),
             r#"{"__type":"com.amazonaws.sqs#QueueDoesNotExist","message":"The queue \"a<b\" does not exist."}"#
         );
         assert_eq!(

@@ -1,6 +1,7 @@
 //! AWS wire codecs: bytes to typed fields, answers and errors to bytes. Knows the shapes of messages, not what they do.
 //!
 //! - [`json`]: awsJson1_0 and awsJson1_1 bodies as a borrowed, bounded tree with typed field access, and a writer;
+//! - [`cbor`]: the same tree from Smithy's RPC v2; [`document`]: answers in either;
 //! - [`query`]: the Query protocol's forms; [`xml`]: its answers; [`shapes`]: from forms to JSON and back, by a table;
 //! - [`error`]: one error type with both renderings;
 //! - [`context`]: who asks, read leniently from the credential scope;
@@ -10,8 +11,10 @@
 
 #![forbid(unsafe_code)]
 
+pub mod cbor;
 pub mod checksum;
 pub mod context;
+pub mod document;
 pub mod envelope;
 pub mod error;
 pub mod json;
@@ -24,6 +27,7 @@ pub mod trace;
 pub mod xml;
 
 pub use context::Context;
+pub use document::{Encoding, Writer};
 pub use error::{AwsError, Dialect};
 pub use json::{Fields, Json, JsonWriter};
 pub use query::Form;

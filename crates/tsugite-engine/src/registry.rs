@@ -5,12 +5,15 @@ use std::future::Future;
 use tokio::sync::watch;
 use tsugite_base::Timestamp;
 use tsugite_registry::{
-    Changes, CreateNamespace, CreateNamespaceError, CreateService, CreateServiceError, CustomHealthError,
-    DeleteNamespace, DeleteNamespaceError, DeleteServiceError, DeregisterInstance, Discover, DiscoverError,
-    Discovered, Filter, InstanceError, InstanceName, InstanceView, ListError, Listed, NamedError,
-    NamespaceField, NamespaceId, NamespaceNotFound, NamespaceView, Operation, OperationField, OperationId,
-    OperationNotFound, Page, Probe, ProbeResult, PutError, PutInstance, PutOutcome, PutService,
-    RegisterError, RegisterInstance, Renewal, ServiceId, ServiceNotFound, ServiceView, UpdateCustomHealth,
+    Attributes, ChangeServiceAttributes, ChangeTags, Changes, CreateNamespace, CreateNamespaceError,
+    CreateService, CreateServiceError, CustomHealthError, DeleteNamespace, DeleteNamespaceError,
+    DeleteServiceError, DeregisterInstance, Discover, DiscoverError, Discovered, Filter, InstanceError,
+    InstanceName, InstanceView, ListError, Listed, NamedError, NamespaceField, NamespaceId,
+    NamespaceNotFound, NamespaceView, Operation, OperationField, OperationId, OperationNotFound, Page, Probe,
+    ProbeResult, PutError, PutInstance, PutOutcome, PutService, RegisterError, RegisterInstance, Registered,
+    Renewal, Resource, ResourceNotFound, ServiceAttributesError, ServiceId, ServiceNotFound, ServiceView,
+    TagError, Tags, UpdateCustomHealth, UpdateNamespace, UpdateNamespaceError, UpdateService,
+    UpdateServiceError,
 };
 
 use crate::failure::{Failure, Unavailable};
@@ -23,6 +26,12 @@ pub trait RegistryStore: Clone + Send + Sync + 'static {
         &self,
         cmd: CreateNamespace,
     ) -> impl Future<Output = Result<OperationId, Failure<CreateNamespaceError>>> + Send;
+
+    /// Changes a namespace.
+    fn update_namespace(
+        &self,
+        cmd: UpdateNamespace,
+    ) -> impl Future<Output = Result<OperationId, Failure<UpdateNamespaceError>>> + Send;
 
     /// Deletes an empty namespace.
     fn delete_namespace(
@@ -49,6 +58,33 @@ pub trait RegistryStore: Clone + Send + Sync + 'static {
         cmd: CreateService,
     ) -> impl Future<Output = Result<ServiceView, Failure<CreateServiceError>>> + Send;
 
+    /// Changes a service.
+    fn update_service(
+        &self,
+        cmd: UpdateService,
+    ) -> impl Future<Output = Result<OperationId, Failure<UpdateServiceError>>> + Send;
+
+    /// Sets and removes attributes of a service.
+    fn change_service_attributes(
+        &self,
+        cmd: ChangeServiceAttributes,
+    ) -> impl Future<Output = Result<(), Failure<ServiceAttributesError>>> + Send;
+
+    /// The attributes of a service.
+    fn service_attributes(
+        &self,
+        id: ServiceId,
+    ) -> impl Future<Output = Result<Attributes, Failure<ServiceNotFound>>> + Send;
+
+    /// Sets and removes tags of a namespace or a service.
+    fn change_tags(&self, cmd: ChangeTags) -> impl Future<Output = Result<(), Failure<TagError>>> + Send;
+
+    /// The tags of a namespace or a service.
+    fn tags(
+        &self,
+        resource: Resource,
+    ) -> impl Future<Output = Result<Tags, Failure<ResourceNotFound>>> + Send;
+
     /// Deletes a service without instances.
     fn delete_service(
         &self,
@@ -72,7 +108,7 @@ pub trait RegistryStore: Clone + Send + Sync + 'static {
     fn register_instance(
         &self,
         cmd: RegisterInstance,
-    ) -> impl Future<Output = Result<OperationId, Failure<RegisterError>>> + Send;
+    ) -> impl Future<Output = Result<Registered, Failure<RegisterError>>> + Send;
 
     /// Deregisters an instance.
     fn deregister_instance(

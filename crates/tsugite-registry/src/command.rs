@@ -3,11 +3,11 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tsugite_base::Timestamp;
+use tsugite_base::{Invalid, Timestamp};
 
 use crate::model::{
-    Attributes, CheckKind, DnsConfig, HealthSource, Namespace, NamespaceId, NamespaceKind, OperationId,
-    Service, ServiceId,
+    Attributes, CheckKind, DnsConfig, DnsRecord, HealthCheck, HealthSource, Namespace, NamespaceId,
+    NamespaceKind, OperationId, Resource, Service, ServiceId, Tags,
 };
 
 /// Creates a namespace. The reply is the operation's id.
@@ -27,6 +27,25 @@ pub struct CreateNamespace {
     pub creator_request_id: Option<String>,
     /// TTL of the zone's SOA record in seconds.
     pub soa_ttl: Option<u32>,
+    /// At most 50.
+    pub tags: Tags,
+}
+
+/// Changes a namespace; what is `None` stays as it is. The reply is the operation's id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpdateNamespace {
+    /// The namespace.
+    pub id: NamespaceId,
+    /// What it must be: each kind has an operation of its own.
+    pub kind: NamespaceKind,
+    /// Drawn at random.
+    pub operation: OperationId,
+    /// At most 1024 characters.
+    pub description: Option<String>,
+    /// TTL of the zone's SOA record in seconds.
+    pub soa_ttl: Option<u32>,
+    /// At most 64 characters; the same again answers as the first time did.
+    pub updater_request_id: Option<String>,
 }
 
 /// Deletes an empty namespace. The reply is the operation's id.
@@ -55,9 +74,49 @@ pub struct CreateService {
     pub dns: Option<DnsConfig>,
     /// Where the health of its instances comes from.
     pub health: HealthSource,
+    /// At most 50.
+    pub tags: Tags,
 }
 
-/// Registers an instance, or replaces the attributes of one. The reply is the operation's id.
+/// Changes a service. A description that is `None` stays as it is; records and an active check that are `None` are
+/// removed. Pushed health stays. The reply is the operation's id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpdateService {
+    /// The service.
+    pub id: ServiceId,
+    /// Drawn at random.
+    pub operation: OperationId,
+    /// At most 1024 characters.
+    pub description: Option<String>,
+    /// The types that it has, with new TTLs.
+    pub records: Option<Vec<DnsRecord>>,
+    /// An active check, of the type that it has.
+    pub check: Option<HealthCheck>,
+}
+
+/// Sets and removes attributes of a service. Both may be empty; a key that is not there is removed already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChangeServiceAttributes {
+    /// The service.
+    pub id: ServiceId,
+    /// New attributes, and new values of old ones.
+    pub set: Attributes,
+    /// Keys of those to remove.
+    pub remove: Vec<String>,
+}
+
+/// Sets and removes tags of a namespace or a service. A key that is not there is removed already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChangeTags {
+    /// What is tagged.
+    pub resource: Resource,
+    /// New tags, and new values of old ones.
+    pub set: Tags,
+    /// Keys of those to remove.
+    pub remove: Vec<String>,
+}
+
+/// Registers an instance, or replaces the attributes of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RegisterInstance {
     /// Drawn at random.
@@ -70,6 +129,15 @@ pub struct RegisterInstance {
     pub attributes: Attributes,
     /// At most 64 characters; the same again answers as the first time did.
     pub creator_request_id: Option<String>,
+}
+
+/// What came of a registration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registered {
+    /// The operation's id.
+    pub operation: OperationId,
+    /// What AWS would have refused; always `None` if validation is strict.
+    pub lenient: Option<Invalid>,
 }
 
 /// Deregisters an instance. The reply is the operation's id.
@@ -352,7 +420,7 @@ pub struct Filter<Field> {
 /// What namespaces can be filtered by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NamespaceField {
-    /// `HTTP` or `DNS_PRIVATE`.
+    /// `HTTP`, `DNS_PRIVATE` or `DNS_PUBLIC`.
     Type,
     /// The name; `HTTP_NAME` is the same.
     Name,

@@ -6,7 +6,7 @@ use std::fmt;
 
 use tsugite_base::Invalid;
 
-use crate::model::{NamespaceId, OperationId, ServiceId};
+use crate::model::{NamespaceId, OperationId, Resource, ServiceId};
 
 macro_rules! leaf {
     ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $ty:ty),* $(,)? } => $($format:tt)*) => {
@@ -95,13 +95,44 @@ leaf!(
     } => "{what}"
 );
 leaf!(
-    /// The `CreatorRequestId` was used for a registration with other attributes.
+    /// The id of the request was used for a request that asked for something else.
     DuplicateRequest {
-        /// The repeated `CreatorRequestId`.
-        creator_request_id: String,
+        /// The repeated id.
+        request_id: String,
+        /// What it was used for.
+        what: String,
         /// The operation that it started.
         operation: Option<OperationId>,
-    } => "CreatorRequestId {creator_request_id} was already used to register this instance with other attributes"
+    } => "the request id {request_id} was already used to {what}"
+);
+leaf!(
+    /// Nothing of that id can have tags.
+    ResourceNotFound {
+        /// What was asked for.
+        resource: Resource,
+    } => "there is no {resource}"
+);
+leaf!(
+    /// A resource can have no more tags.
+    TooManyTags {
+        /// What is tagged.
+        resource: Resource,
+        /// How many it would have.
+        count: usize,
+        /// How many it may have.
+        limit: usize,
+    } => "{resource} would have {count} tags, and may have {limit}"
+);
+leaf!(
+    /// A service can have no more attributes.
+    ServiceAttributesLimitExceeded {
+        /// The service.
+        service: ServiceId,
+        /// How many it would have.
+        count: usize,
+        /// How many it may have.
+        limit: usize,
+    } => "service {service} would have {count} attributes, and may have {limit}"
 );
 leaf!(
     /// No operation of that id, or it has left the bounded history.
@@ -144,7 +175,11 @@ macro_rules! operation {
 
 operation!(
     /// Why a namespace cannot be created.
-    CreateNamespaceError { Invalid, NamespaceAlreadyExists, ResourceLimitExceeded }
+    CreateNamespaceError { Invalid, NamespaceAlreadyExists, ResourceLimitExceeded, DuplicateRequest, TooManyTags }
+);
+operation!(
+    /// Why a namespace cannot be changed.
+    UpdateNamespaceError { Invalid, NamespaceNotFound, DuplicateRequest }
 );
 operation!(
     /// Why a namespace cannot be deleted.
@@ -152,7 +187,19 @@ operation!(
 );
 operation!(
     /// Why a service cannot be created.
-    CreateServiceError { Invalid, NamespaceNotFound, ServiceAlreadyExists, ResourceLimitExceeded }
+    CreateServiceError { Invalid, NamespaceNotFound, ServiceAlreadyExists, ResourceLimitExceeded, TooManyTags }
+);
+operation!(
+    /// Why a service cannot be changed.
+    UpdateServiceError { Invalid, ServiceNotFound }
+);
+operation!(
+    /// Why attributes of a service cannot be changed.
+    ServiceAttributesError { Invalid, ServiceNotFound, ServiceAttributesLimitExceeded }
+);
+operation!(
+    /// Why tags cannot be changed.
+    TagError { Invalid, ResourceNotFound, TooManyTags }
 );
 operation!(
     /// Why a service cannot be deleted.

@@ -7,14 +7,14 @@ use std::sync::Arc;
 use tsugite_base::{Decision, Now};
 
 use crate::command::{
-    DeregisterInstance, InstanceView, Listed, Page, Protocol, RegisterInstance, ServiceView,
+    DeregisterInstance, InstanceView, Listed, Page, Protocol, RegisterInstance, Registered, ServiceView,
     UpdateCustomHealth,
 };
 use crate::error::{
     CustomHealthError, CustomHealthNotFound, DiscoverError, DuplicateRequest, InstanceError,
     InstanceNotFound, ListError, RegisterError, ResourceLimitExceeded,
 };
-use crate::model::{Attributes, HealthSource, Instance, OperationId, ServiceId};
+use crate::model::{Attributes, HealthSource, Instance, OperationId, ServiceId, Validation};
 use crate::record::{Record, Removal};
 use crate::registry::{InstanceState, Registry};
 use crate::validate;
@@ -29,6 +29,23 @@ pub const PORT: &str = "AWS_INSTANCE_PORT";
 pub const INIT_HEALTH: &str = "AWS_INIT_HEALTH_STATUS";
 /// Attribute: the protocol that the instance speaks: `http`, `h2c` or `grpc`.
 pub const PROTOCOL: &str = "TSUGITE_PROTOCOL";
+
+/// Attribute: the name to which the name of a service with a CNAME record leads.
+pub const CNAME: &str = "AWS_INSTANCE_CNAME";
+/// Attribute: the name of a load balancer at AWS, which cannot be led to from here.
+pub const ALIAS: &str = "AWS_ALIAS_DNS_NAME";
+/// Attribute: the machine at AWS on which the instance runs.
+pub const EC2_INSTANCE: &str = "AWS_EC2_INSTANCE_ID";
+/// Attribute: the share of calls that the instance gets beside others, 100 if absent; 0 keeps it in reserve.
+pub const WEIGHT: &str = "TSUGITE_WEIGHT";
+/// Attribute: the zone in which the instance runs.
+pub const ZONE: &str = "TSUGITE_ZONE";
+/// Attribute of `RegisterInstance`: milliseconds that the instance may stay silent.
+pub const LEASE: &str = "TSUGITE_TTL_MS";
+/// Attribute: where its OpenAPI description is.
+pub const OPENAPI: &str = "TSUGITE_OPENAPI";
+/// Attribute: where its protocol buffer descriptors are.
+pub const DESCRIPTORS: &str = "TSUGITE_PROTO";
 
 /// The port of an instance that names none, as Cloud Map's health checks assume.
 const DEFAULT_PORT: u16 = 80;
@@ -63,6 +80,21 @@ pub fn port_of(attributes: &Attributes) -> Option<u16> {
     attributes.get(PORT)?.parse().ok()
 }
 
+/// The name among the attributes that stands behind a CNAME record.
+pub fn cname_of(attributes: &Attributes) -> Option<&str> {
+    attributes.get(CNAME).map(String::as_str)
+}
+
+/// The weight among the attributes.
+pub fn weight_of(attributes: &Attributes) -> Option<u32> {
+    attributes.get(WEIGHT)?.parse().ok()
+}
+
+/// The lease among the attributes, in milliseconds.
+fn lease_of(attributes: &Attributes) -> Option<u32> {
+    attributes.get(LEASE)?.parse().ok()
+}
+
 /// The protocol among the attributes.
 pub fn protocol_of(attributes: &Attributes) -> Option<Protocol> {
     Protocol::parse(attributes.get(PROTOCOL)?)
@@ -75,8 +107,8 @@ impl Registry {
         &self,
         cmd: RegisterInstance,
         now: Now,
-    ) -> Result<Decision<Record, OperationId>, RegisterError> {
-        validate::creator_request_id(cmd.creator_request_id.as_deref())?;
+    ) -> Result<Decision<Record, Registered>, RegisterError> {
+        validate::request_id("CreatorRequestId", cmd.creator_request_id.as_deref())?;
         let state = self.service_state(cmd.service)?;
         let old = state.instances.get(cmd.instance.as_str());
         if let (Some(old), Some(request)) = (old, &cmd.creator_request_id)
@@ -84,20 +116,28 @@ impl Registry {
         {
             return match old.instance.operation {
                 Some(operation) if *old.instance.attributes == cmd.attributes => {
-                    Ok(Decision::unchanged(operation))
+                    let lenient = None;
+                    Ok(Decision::unchanged(Registered { operation, lenient }))
                 }
                 operation => Err(DuplicateRequest {
-                    creator_request_id: request.clone(),
+                    request_id: request.clone(),
+                    what: format!("register instance {} with other attributes", cmd.instance),
                     operation,
                 }
                 .into()),
             };
         }
-        validate::instance(&cmd.instance, &cmd.attributes, &state.service)?;
+        let kind = self.kind_of(state.service.namespace);
+        validate::instance(&cmd.instance, &cmd.attributes, &state.service, kind)?;
+        let lenient = validate::strict_instance(&cmd.attributes, &state.service, kind).err();
+        if let (Validation::Strict, Some(invalid)) = (self.settings.validation, &lenient) {
+            return Err(invalid.clone().into());
+        }
         if old.is_none() {
             self.check_instance_limit()?;
         }
         let custom = initial_health(&state.service.health, &cmd.attributes, old);
+        let lease_ms = lease_of(&cmd.attributes);
         let record = Record::InstanceRegistered {
             service: cmd.service,
             instance: Instance {
@@ -105,13 +145,14 @@ impl Registry {
                 attributes: Arc::new(cmd.attributes),
                 creator_request_id: cmd.creator_request_id,
                 operation: Some(cmd.operation),
-                lease_ms: None,
+                lease_ms,
                 custom,
                 registered: now.wall,
             },
             steady: now.steady,
         };
-        Ok(Decision::record(vec![record], cmd.operation))
+        let operation = cmd.operation;
+        Ok(Decision::record(vec![record], Registered { operation, lenient }))
     }
 
     pub(crate) fn check_instance_limit(&self) -> Result<(), ResourceLimitExceeded> {

@@ -11,6 +11,7 @@
 
 mod changes;
 mod check;
+mod codec;
 mod command;
 mod discover;
 mod error;
@@ -24,13 +25,16 @@ mod record;
 mod registry;
 mod services;
 mod snapshot;
+mod tags;
+mod updates;
 mod validate;
 
 pub use changes::Changes;
 pub use command::*;
 pub use error::*;
 pub use instances::{
-    INIT_HEALTH, IPV4, IPV6, PORT, PROTOCOL, address_of, ipv4_of, ipv6_of, port_of, protocol_of,
+    ALIAS, CNAME, DESCRIPTORS, EC2_INSTANCE, INIT_HEALTH, IPV4, IPV6, LEASE, OPENAPI, PORT, PROTOCOL, WEIGHT,
+    ZONE, address_of, cname_of, ipv4_of, ipv6_of, port_of, protocol_of, weight_of,
 };
 pub use leases::DEFAULT_LEASE_MS;
 pub use model::*;

@@ -10,6 +10,9 @@ use tsugite_base::{Invalid, Timestamp, Uuid};
 /// Attributes of an instance: custom ones, `AWS_*` and `TSUGITE_*` ones, sorted by key.
 pub type Attributes = BTreeMap<String, String>;
 
+/// Tags of a namespace or a service, sorted by key. They mean something to people only.
+pub type Tags = BTreeMap<String, String>;
+
 /// Identifies an operation (`GetOperation`); the caller draws it at random.
 pub type OperationId = Uuid;
 
@@ -48,6 +51,34 @@ id!(
     ServiceId, "srv-", "ServiceId"
 );
 
+/// What can be tagged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Resource {
+    /// A namespace.
+    Namespace(NamespaceId),
+    /// A service.
+    Service(ServiceId),
+}
+
+impl fmt::Display for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Resource::Namespace(id) => write!(f, "namespace {id}"),
+            Resource::Service(id) => write!(f, "service {id}"),
+        }
+    }
+}
+
+/// How much of what AWS refuses is refused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Validation {
+    /// What AWS refuses and what does no harm is admitted: test code that was written against an emulator runs.
+    #[default]
+    Lenient,
+    /// Everything that AWS refuses.
+    Strict,
+}
+
 /// How the services of a namespace can be found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NamespaceKind {
@@ -55,6 +86,8 @@ pub enum NamespaceKind {
     Http,
     /// By DNS queries as well.
     DnsPrivate,
+    /// By DNS queries as well, under a name that is known to the world.
+    DnsPublic,
 }
 
 impl NamespaceKind {
@@ -63,7 +96,13 @@ impl NamespaceKind {
         match self {
             NamespaceKind::Http => "HTTP",
             NamespaceKind::DnsPrivate => "DNS_PRIVATE",
+            NamespaceKind::DnsPublic => "DNS_PUBLIC",
         }
+    }
+
+    /// Whether its services are found by DNS queries.
+    pub const fn is_dns(self) -> bool {
+        matches!(self, NamespaceKind::DnsPrivate | NamespaceKind::DnsPublic)
     }
 }
 
@@ -98,6 +137,8 @@ pub enum RecordType {
     Aaaa,
     /// Host and port, from `AWS_INSTANCE_PORT`.
     Srv,
+    /// Another name, from `AWS_INSTANCE_CNAME`.
+    Cname,
 }
 
 impl RecordType {
@@ -107,6 +148,7 @@ impl RecordType {
             RecordType::A => "A",
             RecordType::Aaaa => "AAAA",
             RecordType::Srv => "SRV",
+            RecordType::Cname => "CNAME",
         }
     }
 }
@@ -247,6 +289,10 @@ pub enum OperationKind {
     CreateNamespace,
     /// A namespace was deleted.
     DeleteNamespace,
+    /// A namespace was changed.
+    UpdateNamespace,
+    /// A service was changed.
+    UpdateService,
     /// An instance was registered or changed.
     RegisterInstance,
     /// An instance was deregistered.
@@ -259,6 +305,8 @@ impl OperationKind {
         match self {
             OperationKind::CreateNamespace => "CREATE_NAMESPACE",
             OperationKind::DeleteNamespace => "DELETE_NAMESPACE",
+            OperationKind::UpdateNamespace => "UPDATE_NAMESPACE",
+            OperationKind::UpdateService => "UPDATE_SERVICE",
             OperationKind::RegisterInstance => "REGISTER_INSTANCE",
             OperationKind::DeregisterInstance => "DEREGISTER_INSTANCE",
         }

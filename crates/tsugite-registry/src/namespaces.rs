@@ -4,12 +4,13 @@ use tsugite_base::{Decision, Invalid, Now};
 
 use crate::command::{CreateNamespace, DeleteNamespace, Filter, Listed, NamespaceField, NamespaceView, Page};
 use crate::error::{
-    CreateNamespaceError, DeleteNamespaceError, ListError, NamespaceAlreadyExists, NamespaceNotFound,
-    ResourceInUse, ResourceLimitExceeded,
+    CreateNamespaceError, DeleteNamespaceError, DuplicateRequest, ListError, NamespaceAlreadyExists,
+    NamespaceNotFound, ResourceInUse, ResourceLimitExceeded,
 };
-use crate::model::{Namespace, NamespaceId, OperationId};
+use crate::model::{Namespace, NamespaceId, NamespaceKind, OperationId, Resource, Validation};
 use crate::record::Record;
 use crate::registry::{NamespaceState, Registry};
+use crate::tags::first_tags;
 use crate::validate;
 
 impl Registry {
@@ -21,7 +22,12 @@ impl Registry {
     ) -> Result<Decision<Record, OperationId>, CreateNamespaceError> {
         validate::namespace_name(&cmd.name, cmd.kind)?;
         validate::description(cmd.description.as_deref())?;
-        validate::creator_request_id(cmd.creator_request_id.as_deref())?;
+        validate::request_id("CreatorRequestId", cmd.creator_request_id.as_deref())?;
+        validate::soa_ttl(cmd.soa_ttl)?;
+        validate::tags(&cmd.tags)?;
+        if self.settings.validation == Validation::Strict {
+            cmd.lenient()?;
+        }
         if let Ok(old) = self.namespace_named(&cmd.name) {
             let old = &old.namespace;
             let repeated = cmd.creator_request_id.is_some()
@@ -37,7 +43,9 @@ impl Registry {
                 .into()),
             };
         }
+        self.check_creator(&cmd)?;
         self.check_namespace_limit()?;
+        let tags = first_tags(Resource::Namespace(cmd.id), cmd.tags)?;
         let record = Record::NamespaceCreated(Namespace {
             id: cmd.id,
             name: cmd.name,
@@ -48,7 +56,24 @@ impl Registry {
             operation: Some(cmd.operation),
             created: now.wall,
         });
-        Ok(Decision::record(vec![record], cmd.operation))
+        let records = std::iter::once(record).chain(tags).collect();
+        Ok(Decision::record(records, cmd.operation))
+    }
+
+    /// A `CreatorRequestId` stands for one request. There are few namespaces, and they are seldom created.
+    fn check_creator(&self, cmd: &CreateNamespace) -> Result<(), DuplicateRequest> {
+        let Some(request) = &cmd.creator_request_id else {
+            return Ok(());
+        };
+        let mut all = self.namespaces.values().map(|state| &state.namespace);
+        match all.find(|other| other.creator_request_id.as_ref() == Some(request)) {
+            None => Ok(()),
+            Some(other) => Err(DuplicateRequest {
+                request_id: request.clone(),
+                what: format!("create namespace {}", other.name),
+                operation: other.operation,
+            }),
+        }
     }
 
     pub(crate) fn check_namespace_limit(&self) -> Result<(), ResourceLimitExceeded> {
@@ -80,7 +105,13 @@ impl Registry {
         Ok(Decision::record(vec![record], cmd.operation))
     }
 
-    fn namespace_state(&self, id: NamespaceId) -> Result<&NamespaceState, NamespaceNotFound> {
+    /// How the services of a namespace can be found.
+    pub(crate) fn kind_of(&self, id: NamespaceId) -> NamespaceKind {
+        let state = self.namespaces.get(&id);
+        state.map_or(NamespaceKind::Http, |state| state.namespace.kind)
+    }
+
+    pub(crate) fn namespace_state(&self, id: NamespaceId) -> Result<&NamespaceState, NamespaceNotFound> {
         self.namespaces.get(&id).ok_or_else(|| NamespaceNotFound {
             wanted: id.to_string(),
         })
@@ -117,6 +148,16 @@ impl Registry {
             .collect();
         let next = page.next(rest.next().and(entries.last()).map(|last| last.namespace.id));
         Ok(Listed { entries, next })
+    }
+}
+
+impl CreateNamespace {
+    /// What AWS would refuse although it does no harm here.
+    pub fn lenient(&self) -> Result<(), Invalid> {
+        match self.kind {
+            NamespaceKind::DnsPublic => validate::public_name(&self.name),
+            NamespaceKind::Http | NamespaceKind::DnsPrivate => Ok(()),
+        }
     }
 }
 

@@ -10,6 +10,14 @@ use crate::error::{ListError, OperationNotFound};
 use crate::model::{NamespaceId, Operation, OperationId, OperationKind, ServiceId};
 use crate::registry::Registry;
 
+/// What an operation touched.
+#[derive(Clone, Debug)]
+pub(crate) enum Target {
+    Namespace(NamespaceId),
+    Service(ServiceId),
+    Instance(ServiceId, Arc<str>),
+}
+
 /// The latest operations, oldest first.
 #[derive(Debug)]
 pub(crate) struct Operations {
@@ -30,15 +38,12 @@ impl Operations {
         }
     }
 
-    pub(crate) fn push(
-        &mut self,
-        id: OperationId,
-        kind: OperationKind,
-        at: Timestamp,
-        namespace: Option<NamespaceId>,
-        instance: Option<(ServiceId, Arc<str>)>,
-    ) {
-        let (service, instance) = instance.unzip();
+    pub(crate) fn push(&mut self, id: OperationId, kind: OperationKind, at: Timestamp, target: Target) {
+        let (namespace, service, instance) = match target {
+            Target::Namespace(id) => (Some(id), None, None),
+            Target::Service(id) => (None, Some(id), None),
+            Target::Instance(id, instance) => (None, Some(id), Some(instance)),
+        };
         self.insert(Operation {
             id,
             kind,
@@ -97,7 +102,7 @@ impl Registry {
         let mut next = None;
         let mut entries = Vec::new();
         for (at, operation) in history.entries.iter().enumerate().take(keep).rev() {
-            if !filters.iter().all(|filter| matches(filter, operation)) {
+            if !filters.iter().all(|filter| self.matches(filter, operation)) {
                 continue;
             }
             if entries.len() == page.limit {
@@ -110,22 +115,30 @@ impl Registry {
     }
 }
 
-fn matches(filter: &Filter<OperationField>, operation: &Operation) -> bool {
-    let text = match filter.field {
-        OperationField::NamespaceId => operation.namespace.map(|id| id.to_string()),
-        OperationField::ServiceId => operation.service.map(|id| id.to_string()),
-        OperationField::Status => Some("SUCCESS".to_owned()),
-        OperationField::Type => Some(operation.kind.name().to_owned()),
-        OperationField::UpdateDate => return date_matches(filter, operation.at),
-    };
-    text.is_some_and(|text| filter.condition.holds(&filter.values, &text))
+impl Registry {
+    fn matches(&self, filter: &Filter<OperationField>, operation: &Operation) -> bool {
+        let text = match filter.field {
+            OperationField::NamespaceId => self.namespace_of(operation).map(|id| id.to_string()),
+            OperationField::ServiceId => operation.service.map(|id| id.to_string()),
+            OperationField::Status => Some("SUCCESS".to_owned()),
+            OperationField::Type => Some(operation.kind.name().to_owned()),
+            OperationField::UpdateDate => return date_matches(filter, operation.at),
+        };
+        text.is_some_and(|text| filter.condition.holds(&filter.values, &text))
+    }
+
+    /// The namespace that an operation touched, itself or as the place of a service that is still there.
+    fn namespace_of(&self, operation: &Operation) -> Option<NamespaceId> {
+        let of_service = || Some(self.services.get(&operation.service?)?.service.namespace);
+        operation.namespace.or_else(of_service)
+    }
 }
 
 fn date_matches(filter: &Filter<OperationField>, at: Timestamp) -> bool {
-    let bound = |i: usize| filter.values.get(i).and_then(|v| v.parse::<u64>().ok());
+    let at = at.millis() as f64 / 1000.0;
+    let bound = |i: usize| filter.values.get(i).and_then(|v| v.parse::<f64>().ok());
     match (filter.condition, bound(0), bound(1)) {
-        (Condition::Between, Some(from), Some(to)) => (from..=to).contains(&at.seconds()),
-        (_, Some(when), _) => at.seconds() == when,
+        (Condition::Between, Some(from), Some(to)) => (from..=to).contains(&at),
         _ => false,
     }
 }

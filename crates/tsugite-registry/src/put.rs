@@ -17,7 +17,7 @@ use crate::registry::Registry;
 use crate::validate;
 
 /// Shortest and longest lease, in milliseconds (a tenth of a second to a day).
-const LEASE_MS: std::ops::RangeInclusive<i64> = 100..=86_400_000;
+pub(crate) const LEASE_MS: std::ops::RangeInclusive<i64> = 100..=86_400_000;
 
 impl Registry {
     /// Creates a service by name, with its namespace if need be. The reply is the service's id.
@@ -51,7 +51,8 @@ impl Registry {
         let health = HealthSource::None;
         let service = self.ensure_service(&cmd.namespace, &cmd.service, ids, health, now, &mut records)?;
         let attributes = put_attributes(&cmd)?;
-        validate::instance(&cmd.instance, &attributes, &service)?;
+        let kind = self.kind_of(service.namespace);
+        validate::instance(&cmd.instance, &attributes, &service, kind)?;
         let old = self
             .services
             .get(&service.id)
@@ -137,7 +138,7 @@ impl Registry {
             name: name.to_owned(),
             description: None,
             creator_request_id: None,
-            dns: (kind == NamespaceKind::DnsPrivate).then(default_dns),
+            dns: kind.is_dns().then(default_dns),
             health,
             created: now.wall,
         };
@@ -158,6 +159,7 @@ fn default_dns() -> DnsConfig {
 /// The attributes to store: those given, with address and protocol spelled as attributes too.
 fn put_attributes(cmd: &PutInstance) -> Result<Attributes, Invalid> {
     let mut attributes = cmd.attributes.clone();
+    let has_lease = attributes.contains_key(instances::LEASE);
     let mut set = |key: &str, value: String| match attributes.insert(key.to_owned(), value.clone()) {
         Some(given) if given != value => Err(Invalid::new(
             key,
@@ -172,6 +174,12 @@ fn put_attributes(cmd: &PutInstance) -> Result<Attributes, Invalid> {
             IpAddr::V6(ip) => set(instances::IPV6, ip.to_string())?,
         }
         set(instances::PORT, address.port().to_string())?;
+    }
+    if has_lease {
+        let ms = cmd
+            .lease_ms
+            .map_or_else(|| "none".to_owned(), |ms| ms.to_string());
+        set(instances::LEASE, ms)?;
     }
     if let Some(protocol) = cmd.protocol {
         set(instances::PROTOCOL, protocol.name().to_owned())?;

@@ -10,18 +10,22 @@
 //! | 0x85 | instance removed | service, id, cause, operation, wall time |
 //! | 0x86 | custom health set | service, id, healthy |
 //! | 0x87 | reset | nothing |
+//! | 0x88 | namespace updated | id, description, SOA TTL, updater request, operation, wall time |
+//! | 0x89 | service updated | id, description, DNS, health source, operation, wall time, steady time |
+//! | 0x8a | service attributes changed | id, those set, keys of those removed |
+//! | 0x8b | tags changed | resource, those set, keys of those removed |
 //!
 //! Kinds below 0x80 are the broker's. A number is never used again for something else.
 
 use std::sync::Arc;
 
 use tsugite_base::Timestamp;
-use tsugite_base::Uuid;
 use tsugite_base::codec::{Get, Malformed, Put};
 
+use crate::codec::*;
 use crate::model::{
-    Attributes, CheckKind, DnsConfig, DnsRecord, HealthCheck, HealthSource, Instance, Namespace, NamespaceId,
-    NamespaceKind, OperationId, RecordType, RoutingPolicy, Service, ServiceId,
+    Attributes, DnsConfig, HealthSource, Instance, Namespace, NamespaceId, OperationId, Resource, Service,
+    ServiceId, Tags,
 };
 
 /// Why an instance left.
@@ -87,6 +91,56 @@ pub enum Record {
     },
     /// Everything was dropped.
     Reset,
+    /// A namespace was changed.
+    NamespaceUpdated {
+        /// The namespace.
+        id: NamespaceId,
+        /// What it is described as from now on.
+        description: Option<String>,
+        /// The TTL of its SOA record from now on.
+        soa_ttl: Option<u32>,
+        /// Makes the repeated change harmless.
+        updater_request_id: Option<String>,
+        /// The operation that did it.
+        operation: OperationId,
+        /// Wall clock.
+        at: Timestamp,
+    },
+    /// A service was changed.
+    ServiceUpdated {
+        /// The service.
+        id: ServiceId,
+        /// What it is described as from now on.
+        description: Option<String>,
+        /// How it appears in DNS from now on.
+        dns: Option<DnsConfig>,
+        /// Where the health of its instances comes from, from now on.
+        health: HealthSource,
+        /// The operation that did it.
+        operation: OperationId,
+        /// Wall clock.
+        at: Timestamp,
+        /// Steady clock: the start of new checks.
+        steady: Timestamp,
+    },
+    /// Attributes of a service were set or removed.
+    ServiceAttributesChanged {
+        /// The service.
+        id: ServiceId,
+        /// New ones, and new values of old ones.
+        set: Attributes,
+        /// Keys of those that are gone.
+        removed: Vec<String>,
+    },
+    /// Tags of a namespace or a service were set or removed.
+    TagsChanged {
+        /// What is tagged.
+        resource: Resource,
+        /// New ones, and new values of old ones.
+        set: Tags,
+        /// Keys of those that are gone.
+        removed: Vec<String>,
+    },
 }
 
 impl Record {
@@ -149,6 +203,65 @@ impl Record {
                 out.put_u8(u8::from(*healthy));
             }
             Record::Reset => out.put_u8(0x87),
+            _ => self.encode_change(out),
+        }
+    }
+
+    /// Appends a record that changes what is there.
+    fn encode_change(&self, out: &mut Vec<u8>) {
+        match self {
+            Record::NamespaceUpdated {
+                id,
+                description,
+                soa_ttl,
+                updater_request_id,
+                operation,
+                at,
+            } => {
+                out.put_u8(0x88);
+                out.put_u64(id.0);
+                put_text(out, description.as_deref());
+                out.put_option(*soa_ttl, |out, ttl| out.put_u32(ttl));
+                put_text(out, updater_request_id.as_deref());
+                put_uuid(out, *operation);
+                out.put_time(*at);
+            }
+            Record::ServiceUpdated {
+                id,
+                description,
+                dns,
+                health,
+                operation,
+                at,
+                steady,
+            } => {
+                out.put_u8(0x89);
+                out.put_u64(id.0);
+                put_text(out, description.as_deref());
+                out.put_option(dns.as_ref(), put_dns);
+                put_health(out, health);
+                put_uuid(out, *operation);
+                out.put_time(*at);
+                out.put_time(*steady);
+            }
+            Record::ServiceAttributesChanged { id, set, removed } => {
+                out.put_u8(0x8a);
+                out.put_u64(id.0);
+                put_attributes(out, set);
+                put_keys(out, removed);
+            }
+            Record::TagsChanged {
+                resource,
+                set,
+                removed,
+            } => {
+                out.put_u8(0x8b);
+                put_resource(out, *resource);
+                put_attributes(out, set);
+                put_keys(out, removed);
+            }
+            // `encode` writes all others.
+            _ => {}
         }
     }
 
@@ -188,208 +301,36 @@ impl Record {
                 healthy: get_bool(&mut from, "health")?,
             },
             0x87 => Record::Reset,
+            0x88 => Record::NamespaceUpdated {
+                id: NamespaceId(from.u64("namespace")?),
+                description: get_text(&mut from, "description")?,
+                soa_ttl: from.option("SOA TTL", |from| from.u32("SOA TTL"))?,
+                updater_request_id: get_text(&mut from, "updater request")?,
+                operation: get_uuid(&mut from)?,
+                at: from.time("time")?,
+            },
+            0x89 => Record::ServiceUpdated {
+                id: ServiceId(from.u64("service")?),
+                description: get_text(&mut from, "description")?,
+                dns: from.option("DNS config", get_dns)?,
+                health: get_health(&mut from)?,
+                operation: get_uuid(&mut from)?,
+                at: from.time("time")?,
+                steady: from.time("start of checks")?,
+            },
+            0x8a => Record::ServiceAttributesChanged {
+                id: ServiceId(from.u64("service")?),
+                set: get_attributes(&mut from)?,
+                removed: get_keys(&mut from)?,
+            },
+            0x8b => Record::TagsChanged {
+                resource: get_resource(&mut from)?,
+                set: get_attributes(&mut from)?,
+                removed: get_keys(&mut from)?,
+            },
             _ => return Err(malformed("registry record kind")),
         };
         from.end("registry record")?;
         Ok(record)
     }
-}
-
-const fn malformed(what: &'static str) -> Malformed {
-    Malformed { what }
-}
-
-fn put_uuid(out: &mut Vec<u8>, id: Uuid) {
-    out.extend_from_slice(&id.0);
-}
-
-fn get_uuid(from: &mut Get<'_>) -> Result<Uuid, Malformed> {
-    from.bytes16("operation").map(Uuid)
-}
-
-fn get_bool(from: &mut Get<'_>, what: &'static str) -> Result<bool, Malformed> {
-    match from.u8(what)? {
-        0 => Ok(false),
-        1 => Ok(true),
-        _ => Err(malformed(what)),
-    }
-}
-
-fn put_text(out: &mut Vec<u8>, text: Option<&str>) {
-    out.put_option(text, |out, text| out.put_str(text));
-}
-
-fn get_text(from: &mut Get<'_>, what: &'static str) -> Result<Option<String>, Malformed> {
-    from.option(what, |from| from.str(what).map(str::to_owned))
-}
-
-pub(crate) fn put_namespace(out: &mut Vec<u8>, n: &Namespace) {
-    out.put_u64(n.id.0);
-    out.put_str(&n.name);
-    out.put_u8(match n.kind {
-        NamespaceKind::Http => 0,
-        NamespaceKind::DnsPrivate => 1,
-    });
-    put_text(out, n.description.as_deref());
-    put_text(out, n.creator_request_id.as_deref());
-    out.put_option(n.soa_ttl, |out, ttl| out.put_u32(ttl));
-    out.put_option(n.operation, put_uuid);
-    out.put_time(n.created);
-}
-
-pub(crate) fn get_namespace(from: &mut Get<'_>) -> Result<Namespace, Malformed> {
-    Ok(Namespace {
-        id: NamespaceId(from.u64("namespace")?),
-        name: from.str("namespace name")?.to_owned(),
-        kind: match from.u8("namespace kind")? {
-            0 => NamespaceKind::Http,
-            1 => NamespaceKind::DnsPrivate,
-            _ => return Err(malformed("namespace kind")),
-        },
-        description: get_text(from, "description")?,
-        creator_request_id: get_text(from, "creator request")?,
-        soa_ttl: from.option("SOA TTL", |from| from.u32("SOA TTL"))?,
-        operation: from.option("operation", get_uuid)?,
-        created: from.time("time")?,
-    })
-}
-
-pub(crate) fn put_service(out: &mut Vec<u8>, s: &Service) {
-    out.put_u64(s.id.0);
-    out.put_u64(s.namespace.0);
-    out.put_str(&s.name);
-    put_text(out, s.description.as_deref());
-    put_text(out, s.creator_request_id.as_deref());
-    out.put_option(s.dns.as_ref(), put_dns);
-    match &s.health {
-        HealthSource::None => out.put_u8(0),
-        HealthSource::Active(check) => {
-            out.put_u8(1);
-            put_check(out, check);
-        }
-        HealthSource::Custom => out.put_u8(2),
-    }
-    out.put_time(s.created);
-}
-
-pub(crate) fn get_service(from: &mut Get<'_>) -> Result<Service, Malformed> {
-    Ok(Service {
-        id: ServiceId(from.u64("service")?),
-        namespace: NamespaceId(from.u64("namespace")?),
-        name: from.str("service name")?.to_owned(),
-        description: get_text(from, "description")?,
-        creator_request_id: get_text(from, "creator request")?,
-        dns: from.option("DNS config", get_dns)?,
-        health: match from.u8("health source")? {
-            0 => HealthSource::None,
-            1 => HealthSource::Active(get_check(from)?),
-            2 => HealthSource::Custom,
-            _ => return Err(malformed("health source")),
-        },
-        created: from.time("time")?,
-    })
-}
-
-fn put_dns(out: &mut Vec<u8>, dns: &DnsConfig) {
-    out.put_u8(match dns.routing {
-        RoutingPolicy::Multivalue => 0,
-        RoutingPolicy::Weighted => 1,
-    });
-    out.put_u8(u8::try_from(dns.records.len()).expect("one record of each type"));
-    for record in &dns.records {
-        out.put_u8(match record.kind {
-            RecordType::A => 0,
-            RecordType::Aaaa => 1,
-            RecordType::Srv => 2,
-        });
-        out.put_option(record.ttl, |out, ttl| out.put_u32(ttl));
-    }
-}
-
-fn get_dns(from: &mut Get<'_>) -> Result<DnsConfig, Malformed> {
-    let routing = match from.u8("routing policy")? {
-        0 => RoutingPolicy::Multivalue,
-        1 => RoutingPolicy::Weighted,
-        _ => return Err(malformed("routing policy")),
-    };
-    let count = from.u8("DNS records")?;
-    let record = |from: &mut Get<'_>| {
-        Ok(DnsRecord {
-            kind: match from.u8("record type")? {
-                0 => RecordType::A,
-                1 => RecordType::Aaaa,
-                2 => RecordType::Srv,
-                _ => return Err(malformed("record type")),
-            },
-            ttl: from.option("TTL", |from| from.u32("TTL"))?,
-        })
-    };
-    let records = (0..count).map(|_| record(from)).collect::<Result<_, _>>()?;
-    Ok(DnsConfig { routing, records })
-}
-
-fn put_check(out: &mut Vec<u8>, check: &HealthCheck) {
-    match &check.kind {
-        CheckKind::Http { path } => {
-            out.put_u8(0);
-            out.put_str(path);
-        }
-        CheckKind::Tcp => out.put_u8(1),
-    }
-    for number in [
-        check.interval_ms,
-        check.timeout_ms,
-        check.unhealthy,
-        check.healthy,
-    ] {
-        out.put_u32(number);
-    }
-}
-
-fn get_check(from: &mut Get<'_>) -> Result<HealthCheck, Malformed> {
-    Ok(HealthCheck {
-        kind: match from.u8("check kind")? {
-            0 => CheckKind::Http {
-                path: from.str("check path")?.to_owned(),
-            },
-            1 => CheckKind::Tcp,
-            _ => return Err(malformed("check kind")),
-        },
-        interval_ms: from.u32("interval")?,
-        timeout_ms: from.u32("timeout")?,
-        unhealthy: from.u32("threshold")?,
-        healthy: from.u32("threshold")?,
-    })
-}
-
-pub(crate) fn put_instance(out: &mut Vec<u8>, i: &Instance) {
-    out.put_str(&i.id);
-    out.put_u32(u32::try_from(i.attributes.len()).expect("attributes are bounded"));
-    for (key, value) in i.attributes.iter() {
-        out.put_str(key);
-        out.put_str(value);
-    }
-    put_text(out, i.creator_request_id.as_deref());
-    out.put_option(i.operation, put_uuid);
-    out.put_option(i.lease_ms, |out, ms| out.put_u32(ms));
-    out.put_option(i.custom, |out, healthy| out.put_u8(u8::from(healthy)));
-    out.put_time(i.registered);
-}
-
-pub(crate) fn get_instance(from: &mut Get<'_>) -> Result<Instance, Malformed> {
-    let id = from.str("instance")?.into();
-    let mut attributes = Attributes::new();
-    for _ in 0..from.u32("attributes")? {
-        let key = from.str("attribute key")?.to_owned();
-        attributes.insert(key, from.str("attribute value")?.to_owned());
-    }
-    Ok(Instance {
-        id,
-        attributes: Arc::new(attributes),
-        creator_request_id: get_text(from, "creator request")?,
-        operation: from.option("operation", get_uuid)?,
-        lease_ms: from.option("lease", |from| from.u32("lease"))?,
-        custom: from.option("custom health", |from| get_bool(from, "custom health"))?,
-        registered: from.time("time")?,
-    })
 }

@@ -10,9 +10,13 @@ use crate::check::Check;
 use crate::command::{Health, HealthStatus, InstanceView, NamespaceView, ServiceView};
 use crate::error::{NamespaceNotFound, ServiceNotFound};
 use crate::leases::Lease;
-use crate::model::{HealthSource, Instance, Namespace, NamespaceId, OperationKind, Service, ServiceId};
-use crate::operations::Operations;
+use crate::model::{
+    Attributes, HealthSource, Instance, Namespace, NamespaceId, OperationId, OperationKind, Service,
+    ServiceId, Tags, Validation,
+};
+use crate::operations::{Operations, Target};
 use crate::record::Record;
+use crate::tags::change;
 
 /// Bounds and defaults of a registry.
 #[derive(Clone, Debug)]
@@ -27,6 +31,8 @@ pub struct Settings {
     pub instances: usize,
     /// TTL in seconds of SOA and other records that name none. May differ from one start to the next.
     pub dns_ttl: u32,
+    /// How much of what AWS refuses is refused. May differ from one start to the next.
+    pub validation: Validation,
 }
 
 impl Default for Settings {
@@ -37,6 +43,7 @@ impl Default for Settings {
             services: 100_000,
             instances: 2_000_000,
             dns_ttl: 1,
+            validation: Validation::Lenient,
         }
     }
 }
@@ -45,11 +52,16 @@ impl Default for Settings {
 pub(crate) struct NamespaceState {
     pub(crate) namespace: Namespace,
     pub(crate) services: usize,
+    pub(crate) tags: Tags,
+    /// The id of the latest change that had one, and its operation.
+    pub(crate) updater: Option<(String, OperationId)>,
 }
 
 #[derive(Debug)]
 pub(crate) struct ServiceState {
     pub(crate) service: Service,
+    pub(crate) attributes: Attributes,
+    pub(crate) tags: Tags,
     pub(crate) revision: u64,
     pub(crate) touched: u64,
     pub(crate) instances: BTreeMap<Arc<str>, InstanceState>,
@@ -115,8 +127,9 @@ impl Registry {
                     self.namespace_names.remove(&lower(&gone.namespace.name));
                     self.trail.namespaces();
                 }
+                let target = Target::Namespace(id);
                 self.operations
-                    .push(operation, OperationKind::DeleteNamespace, at, Some(id), None);
+                    .push(operation, OperationKind::DeleteNamespace, at, target);
             }
             Record::ServiceCreated(service) => self.service_created(service),
             Record::ServiceDeleted { id } => self.service_deleted(id),
@@ -133,9 +146,9 @@ impl Registry {
                 cause: _,
             } => {
                 if let Some(operation) = operation {
-                    let target = Some((service, instance.clone()));
+                    let target = Target::Instance(service, instance.clone());
                     self.operations
-                        .push(operation, OperationKind::DeregisterInstance, at, None, target);
+                        .push(operation, OperationKind::DeregisterInstance, at, target);
                 }
                 self.instance_removed(service, &instance);
             }
@@ -150,6 +163,22 @@ impl Registry {
                 }
             }
             Record::Reset => self.reset_applied(),
+            Record::NamespaceUpdated { .. } => self.namespace_updated(record),
+            Record::ServiceUpdated { .. } => self.service_updated(record),
+            Record::ServiceAttributesChanged { id, set, removed } => {
+                if let Some(state) = self.services.get_mut(&id) {
+                    change(&mut state.attributes, set, &removed);
+                }
+            }
+            Record::TagsChanged {
+                resource,
+                set,
+                removed,
+            } => {
+                if let Some(tags) = self.tags_mut(resource) {
+                    change(tags, set, &removed);
+                }
+            }
         }
     }
 
@@ -172,14 +201,15 @@ impl Registry {
 
     pub(crate) fn namespace_created(&mut self, namespace: Namespace) {
         if let Some(operation) = namespace.operation {
-            let (kind, id) = (OperationKind::CreateNamespace, namespace.id);
-            self.operations
-                .push(operation, kind, namespace.created, Some(id), None);
+            let (kind, target) = (OperationKind::CreateNamespace, Target::Namespace(namespace.id));
+            self.operations.push(operation, kind, namespace.created, target);
         }
         self.namespace_names.insert(lower(&namespace.name), namespace.id);
         let state = NamespaceState {
             namespace,
             services: 0,
+            tags: Tags::new(),
+            updater: None,
         };
         self.namespaces.insert(state.namespace.id, state);
         self.trail.namespaces();
@@ -196,6 +226,8 @@ impl Registry {
             .push(id);
         let state = ServiceState {
             service,
+            attributes: Attributes::new(),
+            tags: Tags::new(),
             revision: self.revision,
             touched: 0,
             instances: BTreeMap::new(),
@@ -223,21 +255,29 @@ impl Registry {
 
     fn instance_registered(&mut self, service: ServiceId, instance: Instance, steady: Timestamp) {
         if let Some(operation) = instance.operation {
-            let target = Some((service, instance.id.clone()));
+            let target = Target::Instance(service, instance.id.clone());
             let kind = OperationKind::RegisterInstance;
-            self.operations
-                .push(operation, kind, instance.registered, None, target);
+            self.operations.push(operation, kind, instance.registered, target);
         }
+        let old = self.instance_mut(service, &instance.id);
+        let same = old.is_some_and(|old| old.instance.attributes == instance.attributes);
         let until = instance
             .lease_ms
             .map(|ms| steady + std::time::Duration::from_millis(ms.into()));
         self.insert_instance(service, instance, until, steady);
+        if !same {
+            self.revised(service);
+        }
+        self.touch(service);
+    }
+
+    /// What `DiscoverInstances` may answer for a service is another set from now on.
+    fn revised(&mut self, service: ServiceId) {
         self.revision += 1;
         let revision = self.revision;
         if let Some(state) = self.services.get_mut(&service) {
             state.revision = revision;
         }
-        self.touch(service);
     }
 
     /// Puts an instance into its service with its timers, keeping the check's verdict if the target is the same.
@@ -284,11 +324,7 @@ impl Registry {
         if self.detach(service, instance).is_none() {
             return;
         }
-        self.revision += 1;
-        let revision = self.revision;
-        if let Some(state) = self.services.get_mut(&service) {
-            state.revision = revision;
-        }
+        self.revised(service);
         self.touch(service);
     }
 

@@ -1,15 +1,16 @@
 //! Services: create, delete, show, list.
 
-use tsugite_base::{Decision, Now};
+use tsugite_base::{Decision, Invalid, Now};
 
 use crate::command::{CreateService, Listed, Page, ServiceView};
 use crate::error::{
     CreateServiceError, DeleteServiceError, ListError, NamespaceNotFound, ResourceInUse,
     ResourceLimitExceeded, ServiceAlreadyExists, ServiceNotFound,
 };
-use crate::model::{NamespaceId, NamespaceKind, Service, ServiceId};
+use crate::model::{NamespaceId, NamespaceKind, Resource, Service, ServiceId, Validation};
 use crate::record::Record;
 use crate::registry::Registry;
+use crate::tags::first_tags;
 use crate::validate;
 
 impl Registry {
@@ -21,18 +22,23 @@ impl Registry {
     ) -> Result<Decision<Record, ServiceView>, CreateServiceError> {
         validate::service_name(&cmd.name)?;
         validate::description(cmd.description.as_deref())?;
-        validate::creator_request_id(cmd.creator_request_id.as_deref())?;
+        validate::request_id("CreatorRequestId", cmd.creator_request_id.as_deref())?;
         validate::health(&cmd.health)?;
         let Some(namespace) = self.namespaces.get(&cmd.namespace) else {
             let wanted = cmd.namespace.to_string();
             return Err(NamespaceNotFound { wanted }.into());
         };
         let namespace = &namespace.namespace;
-        validate::dns(cmd.dns.as_ref(), namespace.kind)?;
+        validate::dns(cmd.dns.as_ref(), &cmd.health)?;
+        validate::tags(&cmd.tags)?;
+        if self.settings.validation == Validation::Strict {
+            validate::strict_service(&cmd.name, cmd.dns.as_ref(), &cmd.health, namespace.kind)?;
+        }
         if let Some(decision) = self.existing_service(&cmd, namespace.kind)? {
             return Ok(decision);
         }
         self.check_service_limit()?;
+        let tags = first_tags(Resource::Service(cmd.id), cmd.tags)?;
         let service = Service {
             id: cmd.id,
             namespace: cmd.namespace,
@@ -52,7 +58,9 @@ impl Registry {
             instances: 0,
             revision: self.revision,
         };
-        Ok(Decision::record(vec![Record::ServiceCreated(service)], view))
+        let record = Record::ServiceCreated(service);
+        let records = std::iter::once(record).chain(tags).collect();
+        Ok(Decision::record(records, view))
     }
 
     /// Names that differ by case alone are the same name in DNS, and two names in HTTP namespaces.
@@ -129,5 +137,18 @@ impl Registry {
             .collect();
         let next = page.next(rest.next().and(entries.last()).map(|last| last.service.id));
         Ok(Listed { entries, next })
+    }
+}
+
+impl ServiceView {
+    /// What AWS would have refused of this service although it does no harm here.
+    pub fn lenient(&self) -> Result<(), Invalid> {
+        let service = &self.service;
+        validate::strict_service(
+            &service.name,
+            service.dns.as_ref(),
+            &service.health,
+            self.namespace_kind,
+        )
     }
 }

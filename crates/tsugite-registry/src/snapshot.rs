@@ -5,12 +5,17 @@ use std::time::Duration;
 use tsugite_base::codec::{Get, Malformed, Put};
 use tsugite_base::{Now, Uuid};
 
-use crate::model::{NamespaceId, Operation, OperationKind, ServiceId};
-use crate::record::{get_instance, get_namespace, get_service, put_instance, put_namespace, put_service};
+use crate::codec::{
+    get_attributes, get_instance, get_namespace, get_service, get_uuid, put_attributes, put_instance,
+    put_namespace, put_service, put_uuid,
+};
+use crate::model::{NamespaceId, Operation, OperationId, OperationKind, ServiceId};
 use crate::registry::{Registry, Settings};
 
 /// First byte of a snapshot.
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
+/// The format before namespaces and services had tags and could be changed.
+const FIRST_FORMAT: u8 = 1;
 
 impl Registry {
     /// Appends the state to `out`; [`Registry::restore`] reads it back.
@@ -20,10 +25,17 @@ impl Registry {
         out.put_u64(self.namespaces.len() as u64);
         for state in self.namespaces.values() {
             put_namespace(out, &state.namespace);
+            put_attributes(out, &state.tags);
+            out.put_option(state.updater.as_ref(), |out, (request, operation)| {
+                out.put_str(request);
+                put_uuid(out, *operation);
+            });
         }
         out.put_u64(self.services.len() as u64);
         for state in self.services.values() {
             put_service(out, &state.service);
+            put_attributes(out, &state.tags);
+            put_attributes(out, &state.attributes);
             out.put_u64(state.revision);
             out.put_u64(state.instances.len() as u64);
             for instance in state.instances.values() {
@@ -39,7 +51,8 @@ impl Registry {
     /// The registry as it was when the snapshot was taken, with every lease granted from `now`.
     pub fn restore(bytes: &[u8], settings: Settings, now: Now) -> Result<Registry, Malformed> {
         let mut from = Get::new(bytes);
-        if from.u8("registry snapshot format")? != FORMAT {
+        let format = from.u8("registry snapshot format")?;
+        if !(FIRST_FORMAT..=FORMAT).contains(&format) {
             return Err(Malformed {
                 what: "registry snapshot format",
             });
@@ -52,12 +65,17 @@ impl Registry {
             let operation = namespace.operation.take();
             let id = namespace.id;
             registry.namespace_created(namespace);
+            let (tags, updater) = match format {
+                FIRST_FORMAT => Default::default(),
+                _ => (get_attributes(&mut from)?, from.option("updater", get_updater)?),
+            };
             if let Some(state) = registry.namespaces.get_mut(&id) {
                 state.namespace.operation = operation;
+                (state.tags, state.updater) = (tags, updater);
             }
         }
         for _ in 0..from.u64("services")? {
-            registry.restore_service(&mut from, now)?;
+            registry.restore_service(&mut from, format, now)?;
         }
         for _ in 0..from.u64("operations")? {
             registry.operations.insert(get_operation(&mut from)?);
@@ -66,10 +84,14 @@ impl Registry {
         Ok(registry)
     }
 
-    fn restore_service(&mut self, from: &mut Get<'_>, now: Now) -> Result<(), Malformed> {
+    fn restore_service(&mut self, from: &mut Get<'_>, format: u8, now: Now) -> Result<(), Malformed> {
         let service = get_service(from)?;
         let id = service.id;
         self.service_created(service);
+        let (tags, attributes) = match format {
+            FIRST_FORMAT => Default::default(),
+            _ => (get_attributes(from)?, get_attributes(from)?),
+        };
         let revision = from.u64("revision")?;
         for _ in 0..from.u64("instances")? {
             let instance = get_instance(from)?;
@@ -80,9 +102,14 @@ impl Registry {
         }
         if let Some(state) = self.services.get_mut(&id) {
             state.revision = revision;
+            (state.tags, state.attributes) = (tags, attributes);
         }
         Ok(())
     }
+}
+
+fn get_updater(from: &mut Get<'_>) -> Result<(String, OperationId), Malformed> {
+    Ok((from.str("updater request")?.to_owned(), get_uuid(from)?))
 }
 
 fn put_operation(out: &mut Vec<u8>, operation: &Operation) {
@@ -92,6 +119,8 @@ fn put_operation(out: &mut Vec<u8>, operation: &Operation) {
         OperationKind::DeleteNamespace => 1,
         OperationKind::RegisterInstance => 2,
         OperationKind::DeregisterInstance => 3,
+        OperationKind::UpdateNamespace => 4,
+        OperationKind::UpdateService => 5,
     });
     out.put_time(operation.at);
     out.put_option(operation.namespace, |out, id| out.put_u64(id.0));
@@ -107,6 +136,8 @@ fn get_operation(from: &mut Get<'_>) -> Result<Operation, Malformed> {
             1 => OperationKind::DeleteNamespace,
             2 => OperationKind::RegisterInstance,
             3 => OperationKind::DeregisterInstance,
+            4 => OperationKind::UpdateNamespace,
+            5 => OperationKind::UpdateService,
             _ => {
                 return Err(Malformed {
                     what: "operation kind",

@@ -1,14 +1,21 @@
 //! The limits of the Cloud Map model. Messages name the parameter as the API spells it.
+//!
+//! The functions that begin with `strict_` refuse what AWS refuses and what does no harm here.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use tsugite_base::Invalid;
 
 use crate::command::Protocol;
-use crate::instances::{INIT_HEALTH, IPV4, IPV6, PORT, PROTOCOL};
-use crate::model::{
-    Attributes, CheckKind, DnsConfig, HealthCheck, HealthSource, NamespaceKind, RecordType, Service,
+use crate::instances::{
+    ALIAS, CNAME, DESCRIPTORS, EC2_INSTANCE, INIT_HEALTH, IPV4, IPV6, LEASE, OPENAPI, PORT, PROTOCOL, WEIGHT,
+    ZONE,
 };
+use crate::model::{
+    Attributes, CheckKind, DnsConfig, HealthCheck, HealthSource, NamespaceKind, RecordType, RoutingPolicy,
+    Service, Tags,
+};
+use crate::put::LEASE_MS;
 
 /// Longest HTTP namespace name, in characters.
 const NAMESPACE_CHARS: usize = 1024;
@@ -34,6 +41,14 @@ const KEY_CHARS: usize = 255;
 const VALUE_CHARS: usize = 1024;
 /// Longest path of a health check, in characters.
 const PATH_CHARS: usize = 255;
+/// Longest key of a tag, in characters.
+const TAG_KEY_CHARS: usize = 128;
+/// Longest value of a tag, in characters.
+const TAG_VALUE_CHARS: usize = 256;
+/// Keys that one request removes at most.
+const TAG_KEYS: usize = 200;
+/// Greatest weight of an instance.
+const WEIGHTS: std::ops::RangeInclusive<i64> = 0..=1_000;
 /// Longest TTL of a DNS record, in seconds (RFC 2181).
 pub(crate) const TTL_SECONDS: u32 = 2_147_483_647;
 
@@ -44,7 +59,7 @@ fn graphic(text: &str) -> bool {
 pub(crate) fn namespace_name(name: &str, kind: NamespaceKind) -> Result<(), Invalid> {
     let limit = match kind {
         NamespaceKind::Http => NAMESPACE_CHARS,
-        NamespaceKind::DnsPrivate => DNS_NAMESPACE_CHARS,
+        NamespaceKind::DnsPrivate | NamespaceKind::DnsPublic => DNS_NAMESPACE_CHARS,
     };
     if name.is_empty() || name.len() > limit || !graphic(name) || name.starts_with("arn:") {
         let rule =
@@ -55,7 +70,7 @@ pub(crate) fn namespace_name(name: &str, kind: NamespaceKind) -> Result<(), Inva
         name.split('.')
             .all(|label| (1..=LABEL_CHARS).contains(&label.len()))
     };
-    if kind == NamespaceKind::DnsPrivate && !labels() {
+    if kind.is_dns() && !labels() {
         return Err(Invalid::new(
             "Name",
             name,
@@ -65,7 +80,37 @@ pub(crate) fn namespace_name(name: &str, kind: NamespaceKind) -> Result<(), Inva
     Ok(())
 }
 
+/// A public name is a domain name with a dot, as registrars accept it.
+pub(crate) fn public_name(name: &str) -> Result<(), Invalid> {
+    let label = |label: &str| {
+        let inner = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
+        (1..=LABEL_CHARS).contains(&label.len())
+            && label.bytes().all(inner)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    if name.contains('.') && name.split('.').all(label) {
+        return Ok(());
+    }
+    let rule = "must be a domain name of two labels or more: letters, digits and inner hyphens";
+    Err(Invalid::new("Name", name, rule))
+}
+
+pub(crate) fn soa_ttl(ttl: Option<u32>) -> Result<(), Invalid> {
+    match ttl {
+        Some(ttl) if ttl > TTL_SECONDS => {
+            Err(Invalid::new("SOA TTL", ttl, "must be between 0 and 2147483647"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What can be a name here: as at AWS, and with spaces inside.
 pub(crate) fn service_name(name: &str) -> Result<(), Invalid> {
+    is_service_name(name, |b| b == b'-' || b == b' ')
+}
+
+fn is_service_name(name: &str, inner: impl Fn(u8) -> bool) -> Result<(), Invalid> {
     let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
     let label = |label: &str| {
         let bytes = label.as_bytes();
@@ -75,7 +120,7 @@ pub(crate) fn service_name(name: &str) -> Result<(), Invalid> {
                 [one] => one.is_ascii_alphanumeric(),
                 _ => ends.is_some_and(|(first, last)| word(*first) && word(*last)),
             }
-            && bytes.iter().all(|&b| word(b) || b == b'-')
+            && bytes.iter().all(|&b| word(b) || inner(b))
     };
     if name.is_empty() || name.len() > SERVICE_CHARS || !name.split('.').all(label) {
         let rule = "must be 1 to 127 characters: labels of letters, digits, underscores and inner hyphens";
@@ -88,8 +133,46 @@ pub(crate) fn description(text: Option<&str>) -> Result<(), Invalid> {
     at_most("Description", text, DESCRIPTION_CHARS)
 }
 
-pub(crate) fn creator_request_id(text: Option<&str>) -> Result<(), Invalid> {
-    at_most("CreatorRequestId", text, REQUEST_CHARS)
+/// `what` names the parameter.
+pub(crate) fn request_id(what: &str, text: Option<&str>) -> Result<(), Invalid> {
+    at_most(what, text, REQUEST_CHARS)
+}
+
+pub(crate) fn tags(tags: &Tags) -> Result<(), Invalid> {
+    for (key, value) in tags {
+        tag_key(key)?;
+        at_most("tag value", Some(value), TAG_VALUE_CHARS)?;
+    }
+    Ok(())
+}
+
+pub(crate) fn tag_keys(keys: &[String]) -> Result<(), Invalid> {
+    if keys.len() > TAG_KEYS {
+        return Err(Invalid::new("TagKeys", keys.len(), "must be at most 200 keys"));
+    }
+    keys.iter().try_for_each(|key| tag_key(key))
+}
+
+fn tag_key(key: &str) -> Result<(), Invalid> {
+    if key.is_empty() || key.to_ascii_lowercase().starts_with("aws:") {
+        return Err(Invalid::new(
+            "tag key",
+            key,
+            "must not be empty nor start with aws:",
+        ));
+    }
+    at_most("tag key", Some(key), TAG_KEY_CHARS)
+}
+
+pub(crate) fn service_attributes(attributes: &Attributes) -> Result<(), Invalid> {
+    for (key, value) in attributes {
+        if key.is_empty() {
+            return Err(Invalid::new("Attributes key", key, "must not be empty"));
+        }
+        at_most("Attributes key", Some(key), KEY_CHARS)?;
+        at_most(key, Some(value), VALUE_CHARS)?;
+    }
+    Ok(())
 }
 
 fn at_most(what: &str, text: Option<&str>, limit: usize) -> Result<(), Invalid> {
@@ -103,19 +186,24 @@ fn at_most(what: &str, text: Option<&str>, limit: usize) -> Result<(), Invalid> 
     }
 }
 
-pub(crate) fn dns(config: Option<&DnsConfig>, kind: NamespaceKind) -> Result<(), Invalid> {
+pub(crate) fn dns(config: Option<&DnsConfig>, health: &HealthSource) -> Result<(), Invalid> {
     let Some(config) = config else {
         return Ok(());
     };
     let names: Vec<_> = config.records.iter().map(|r| r.kind.name()).collect();
     let refuse = |rule: &str| Err(Invalid::new("DnsRecords", names.join(", "), rule));
-    if kind == NamespaceKind::Http {
-        return refuse("a service in an HTTP namespace cannot have DNS records");
-    }
     let kinds: Vec<_> = config.records.iter().map(|r| r.kind).collect();
-    use RecordType::{A, Aaaa, Srv};
-    if !matches!(kinds.as_slice(), [A] | [Aaaa] | [Srv] | [A, Aaaa] | [Aaaa, A]) {
-        return refuse("must be A, AAAA, A and AAAA, or SRV");
+    use RecordType::{A, Aaaa, Cname, Srv};
+    match kinds.as_slice() {
+        [A] | [Aaaa] | [Srv] | [A, Aaaa] | [Aaaa, A] => {}
+        [Cname] if config.routing != RoutingPolicy::Weighted => {
+            return refuse("needs the RoutingPolicy WEIGHTED");
+        }
+        [Cname] if matches!(health, HealthSource::Active(_)) => {
+            return refuse("cannot be had together with a HealthCheckConfig");
+        }
+        [Cname] => {}
+        _ => return refuse("must be A, AAAA, A and AAAA, SRV, or CNAME"),
     }
     match config
         .records
@@ -160,7 +248,31 @@ pub(crate) fn health(source: &HealthSource) -> Result<(), Invalid> {
     Ok(())
 }
 
-pub(crate) fn instance(id: &str, attributes: &Attributes, service: &Service) -> Result<(), Invalid> {
+/// What AWS refuses of a service and what does no harm here.
+pub(crate) fn strict_service(
+    name: &str,
+    dns: Option<&DnsConfig>,
+    health: &HealthSource,
+    kind: NamespaceKind,
+) -> Result<(), Invalid> {
+    is_service_name(name, |b| b == b'-')?;
+    if kind == NamespaceKind::Http && dns.is_some() {
+        let rule = "cannot be given to a service in an HTTP namespace, which has no DNS records";
+        return Err(Invalid::new("DnsConfig", name, rule));
+    }
+    if kind == NamespaceKind::DnsPrivate && matches!(health, HealthSource::Active(_)) {
+        let rule = "cannot be given to a service in a private DNS namespace; give a HealthCheckCustomConfig";
+        return Err(Invalid::new("HealthCheckConfig", name, rule));
+    }
+    Ok(())
+}
+
+pub(crate) fn instance(
+    id: &str,
+    attributes: &Attributes,
+    service: &Service,
+    kind: NamespaceKind,
+) -> Result<(), Invalid> {
     let legal = |b: u8| b.is_ascii_alphanumeric() || b"_/:.@-".contains(&b);
     if id.is_empty() || id.len() > INSTANCE_CHARS || !id.bytes().all(legal) {
         let rule = "must be 1 to 64 characters of letters, digits and _/:.@-";
@@ -170,7 +282,59 @@ pub(crate) fn instance(id: &str, attributes: &Attributes, service: &Service) -> 
     for (key, value) in attributes {
         special(key, value, service)?;
     }
-    Ok(())
+    match attributes.get(EC2_INSTANCE) {
+        Some(machine) if kind.is_dns() => Err(Invalid::new(
+            EC2_INSTANCE,
+            machine,
+            "is only for services in HTTP namespaces",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// What AWS refuses of an instance and what does no harm here: the attributes that the records of its service need,
+/// and those that nobody defined.
+pub(crate) fn strict_instance(
+    attributes: &Attributes,
+    service: &Service,
+    kind: NamespaceKind,
+) -> Result<(), Invalid> {
+    let missing = |key: &str, why: &str| Err(Invalid::new("Attributes", key, format!("is missing: {why}")));
+    let has = |key: &str| attributes.contains_key(key);
+    let records = service.dns.iter().flat_map(|dns| &dns.records);
+    for record in records.filter(|_| kind.is_dns()) {
+        match record.kind {
+            RecordType::A if !has(IPV4) => return missing(IPV4, "the service has an A record"),
+            RecordType::Aaaa if !has(IPV6) => return missing(IPV6, "the service has an AAAA record"),
+            RecordType::Srv if !has(PORT) => return missing(PORT, "the service has an SRV record"),
+            RecordType::Srv if !has(IPV4) && !has(IPV6) => {
+                return missing(IPV4, "the service has an SRV record, which needs an address");
+            }
+            RecordType::Cname if !has(CNAME) => return missing(CNAME, "the service has a CNAME record"),
+            _ => {}
+        }
+    }
+    if matches!(service.health, HealthSource::Active(_)) && !has(PORT) {
+        return missing(PORT, "the service has a HealthCheckConfig");
+    }
+    let known = [IPV4, IPV6, PORT, CNAME, INIT_HEALTH, EC2_INSTANCE];
+    let machine = has(EC2_INSTANCE);
+    for (key, value) in attributes.iter().filter(|(key, _)| key.starts_with("AWS_")) {
+        if !known.contains(&key.as_str()) {
+            return Err(Invalid::new(key, value, "is no attribute that Cloud Map knows"));
+        }
+    }
+    let other = attributes
+        .iter()
+        .find(|(key, _)| !matches!(key.as_str(), EC2_INSTANCE | INIT_HEALTH));
+    match other {
+        Some((key, value)) if machine => Err(Invalid::new(
+            key,
+            value,
+            "cannot be given beside AWS_EC2_INSTANCE_ID, which goes with AWS_INIT_HEALTH_STATUS alone",
+        )),
+        _ => Ok(()),
+    }
 }
 
 fn sizes(attributes: &Attributes) -> Result<(), Invalid> {
@@ -209,21 +373,39 @@ fn sizes(attributes: &Attributes) -> Result<(), Invalid> {
 
 fn special(key: &str, value: &str, service: &Service) -> Result<(), Invalid> {
     let refuse = |rule: &str| Err(Invalid::new(key, value, rule));
+    let beyond = |range: std::ops::RangeInclusive<i64>| !value.parse().is_ok_and(|n| range.contains(&n));
     match key {
         IPV4 if value.parse::<Ipv4Addr>().is_err() => refuse("must be an IPv4 address"),
         IPV6 if value.parse::<Ipv6Addr>().is_err() => refuse("must be an IPv6 address"),
         PORT if value.parse::<u16>().is_err() => refuse("must be a port number"),
-        PROTOCOL if Protocol::parse(value).is_none() => refuse("must be http, h2c or grpc"),
+        CNAME if !is_host(value) => refuse("must be a domain name"),
         INIT_HEALTH if service.health != HealthSource::Custom => {
             refuse("is only for services created with HealthCheckCustomConfig")
         }
         INIT_HEALTH if !matches!(value, "HEALTHY" | "UNHEALTHY") => refuse("must be HEALTHY or UNHEALTHY"),
-        "AWS_ALIAS_DNS_NAME" | "AWS_EC2_INSTANCE_ID" => {
-            refuse("is not yet supported; give AWS_INSTANCE_IPV4 and AWS_INSTANCE_PORT")
-        }
-        "AWS_INSTANCE_CNAME" if service.dns.is_some() => {
-            refuse("needs a service with a CNAME record, which is not yet supported")
-        }
+        ALIAS => refuse(
+            "cannot be served: it names a load balancer at AWS; give its addresses, or its name as \
+             AWS_INSTANCE_CNAME in a service with a CNAME record",
+        ),
+        PROTOCOL if Protocol::parse(value).is_none() => refuse("must be http, h2c or grpc"),
+        WEIGHT if beyond(WEIGHTS) => refuse("must be a number between 0 and 1000"),
+        LEASE if beyond(LEASE_MS) => refuse("must be a number of milliseconds between 100 and 86400000"),
+        ZONE if value.is_empty() => refuse("must not be empty"),
+        OPENAPI | DESCRIPTORS if !is_location(value) => refuse("must be a path or an http or https URL"),
         _ => Ok(()),
     }
+}
+
+/// Labels of letters, digits, underscores and inner hyphens; a dot may end it.
+fn is_host(name: &str) -> bool {
+    let name = name.strip_suffix('.').unwrap_or(name);
+    let legal = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    name.len() <= DNS_NAMESPACE_CHARS
+        && name.split('.').all(|label| {
+            (1..=LABEL_CHARS).contains(&label.len()) && !label.starts_with('-') && label.bytes().all(legal)
+        })
+}
+
+fn is_location(text: &str) -> bool {
+    text.starts_with('/') || text.starts_with("http://") || text.starts_with("https://")
 }

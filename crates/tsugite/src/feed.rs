@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tsugite_engine::RegistryStore;
 use tsugite_gateway::Shared;
-use tsugite_registry::{HealthStatus, InstanceView, ServiceId, ServiceView, address_of, protocol_of};
+use tsugite_registry::{
+    HealthStatus, InstanceView, ServiceId, ServiceView, address_of, protocol_of, weight_of,
+};
 use tsugite_traffic::table::DEFAULT_TIMEOUT;
 use tsugite_traffic::{CircuitSettings, Endpoint, Protocol, Route, ServiceKey, ServiceSpec, TableBuilder};
 
@@ -149,7 +151,9 @@ fn endpoint(view: &InstanceView) -> Option<Endpoint> {
         Some(tsugite_registry::Protocol::H2c) => Protocol::H2c,
         Some(tsugite_registry::Protocol::Grpc) => Protocol::Grpc,
     };
-    Some(Endpoint::new(&*view.id, address_of(&view.attributes)?, protocol))
+    let mut endpoint = Endpoint::new(&*view.id, address_of(&view.attributes)?, protocol);
+    endpoint.weight = weight_of(&view.attributes).unwrap_or(endpoint.weight);
+    Some(endpoint)
 }
 
 /// Endpoints that do not say what they speak speak what the configuration says of their service.

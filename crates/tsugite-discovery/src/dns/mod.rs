@@ -26,6 +26,8 @@ pub mod kind {
     pub const A: u16 = 1;
     /// Name server.
     pub const NS: u16 = 2;
+    /// Another name.
+    pub const CNAME: u16 = 5;
     /// Start of a zone.
     pub const SOA: u16 = 6;
     /// IPv6 address.

@@ -30,6 +30,8 @@ pub enum Data {
         /// The host.
         target: Name,
     },
+    /// The name that this one stands for.
+    Cname(Name),
     /// Start of a zone.
     Soa {
         /// Name of the primary server.
@@ -52,6 +54,7 @@ impl Data {
             Data::A(_) => kind::A,
             Data::Aaaa(_) => kind::AAAA,
             Data::Srv { .. } => kind::SRV,
+            Data::Cname(_) => kind::CNAME,
             Data::Soa { .. } => kind::SOA,
         }
     }
@@ -256,6 +259,7 @@ impl Writer {
                 // RFC 2782: the target is not compressed.
                 self.out.extend_from_slice(target.wire());
             }
+            Data::Cname(target) => self.name(target),
             Data::Soa {
                 primary,
                 mailbox,

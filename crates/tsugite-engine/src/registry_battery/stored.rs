@@ -15,7 +15,8 @@ pub async fn an_instance_goes_through_its_life<S: Stage<Store: RegistryStore>>(s
     let operation = store
         .register_instance(registration(service, "i1", &[("a", "1")], 3))
         .await
-        .unwrap();
+        .unwrap()
+        .operation;
     let made = store.get_operation(operation).await.unwrap();
     assert_eq!(
         (made.kind, made.service),
@@ -254,4 +255,75 @@ pub async fn a_reset_drops_all<S: Stage<Store: RegistryStore>>(stage: &mut S) {
     let store = stage.store();
     assert!(store.changes_since(0).await.services.is_empty());
     assert_eq!(store.put_instance(put("i1", None)).await, Ok(PutOutcome::Created));
+}
+
+/// Changes of namespaces and services, tags and attributes.
+pub async fn changes_survive_a_restart<S: Stage<Store: RegistryStore>>(stage: &mut S) {
+    let store = stage.store();
+    let service = orders(&store, HealthSource::None).await;
+    let update = UpdateNamespace {
+        id: NamespaceId(1),
+        kind: NamespaceKind::Http,
+        operation: uuid(7),
+        description: Some("of the shop".into()),
+        soa_ttl: None,
+        updater_request_id: Some("u".into()),
+    };
+    assert_eq!(store.update_namespace(update.clone()).await.unwrap(), uuid(7));
+    let described = UpdateService {
+        id: service,
+        operation: uuid(8),
+        description: Some("takes orders".into()),
+        records: None,
+        check: Some(HealthCheck::new(CheckKind::Tcp)),
+    };
+    assert_eq!(store.update_service(described).await.unwrap(), uuid(8));
+    let attributes = ChangeServiceAttributes {
+        id: service,
+        set: map(&[("port", "80"), ("old", "x")]),
+        remove: vec![],
+    };
+    store.change_service_attributes(attributes).await.unwrap();
+    let removed = ChangeServiceAttributes {
+        id: service,
+        set: map(&[]),
+        remove: vec!["old".into()],
+    };
+    store.change_service_attributes(removed).await.unwrap();
+    let tags = ChangeTags {
+        resource: Resource::Service(service),
+        set: map(&[("k", "v")]),
+        remove: vec![],
+    };
+    store.change_tags(tags).await.unwrap();
+    drop(store);
+    stage.restart();
+    let store = stage.store();
+    let again = UpdateNamespace {
+        operation: uuid(9),
+        ..update
+    };
+    assert_eq!(
+        store.update_namespace(again).await.unwrap(),
+        uuid(7),
+        "the same request"
+    );
+    let view = store.get_service(service).await.unwrap().service;
+    assert_eq!(view.description.as_deref(), Some("takes orders"));
+    assert!(matches!(view.health, HealthSource::Active(_)));
+    assert_eq!(
+        store.service_attributes(service).await.unwrap(),
+        map(&[("port", "80")])
+    );
+    assert_eq!(
+        store.tags(Resource::Service(service)).await.unwrap(),
+        map(&[("k", "v")])
+    );
+    let of_namespace = store.tags(Resource::Namespace(NamespaceId(1))).await.unwrap();
+    assert_eq!(of_namespace, map(&[("team", "shop")]), "given at creation");
+    let updated = store.get_operation(uuid(8)).await.unwrap();
+    assert_eq!(
+        (updated.kind, updated.service),
+        (OperationKind::UpdateService, Some(service))
+    );
 }

@@ -33,6 +33,13 @@ impl RegistryStore for LogStore {
         self.commit(|d, now| d.registry.create_namespace(cmd, now)).await
     }
 
+    async fn update_namespace(
+        &self,
+        cmd: UpdateNamespace,
+    ) -> Result<OperationId, Failure<UpdateNamespaceError>> {
+        self.commit(|d, now| d.registry.update_namespace(cmd, now)).await
+    }
+
     async fn delete_namespace(
         &self,
         cmd: DeleteNamespace,
@@ -57,6 +64,31 @@ impl RegistryStore for LogStore {
         self.commit(|d, now| d.registry.create_service(cmd, now)).await
     }
 
+    async fn update_service(&self, cmd: UpdateService) -> Result<OperationId, Failure<UpdateServiceError>> {
+        self.commit(|d, now| d.registry.update_service(cmd, now)).await
+    }
+
+    async fn change_service_attributes(
+        &self,
+        cmd: ChangeServiceAttributes,
+    ) -> Result<(), Failure<ServiceAttributesError>> {
+        self.commit(|d, _| d.registry.change_service_attributes(cmd))
+            .await
+    }
+
+    async fn service_attributes(&self, id: ServiceId) -> Result<Attributes, Failure<ServiceNotFound>> {
+        self.look(|registry| registry.service_attributes(id).cloned())
+            .await
+    }
+
+    async fn change_tags(&self, cmd: ChangeTags) -> Result<(), Failure<TagError>> {
+        self.commit(|d, _| d.registry.change_tags(cmd)).await
+    }
+
+    async fn tags(&self, resource: Resource) -> Result<Tags, Failure<ResourceNotFound>> {
+        self.look(|registry| registry.tags(resource).cloned()).await
+    }
+
     async fn delete_service(&self, id: ServiceId) -> Result<(), Failure<DeleteServiceError>> {
         self.commit(|d, _| d.registry.delete_service(id)).await
     }
@@ -74,7 +106,7 @@ impl RegistryStore for LogStore {
             .await
     }
 
-    async fn register_instance(&self, cmd: RegisterInstance) -> Result<OperationId, Failure<RegisterError>> {
+    async fn register_instance(&self, cmd: RegisterInstance) -> Result<Registered, Failure<RegisterError>> {
         self.commit(|d, now| d.registry.register_instance(cmd, now)).await
     }
 

@@ -6,6 +6,7 @@ mod leases;
 mod model;
 mod put;
 mod records;
+mod updates;
 
 use tsugite_base::{Decision, Now, Place, Timestamp, Uuid};
 
@@ -77,6 +78,7 @@ impl Rig {
             description: None,
             creator_request_id: None,
             soa_ttl: None,
+            tags: Tags::new(),
         };
         self.run(|r, now| r.create_namespace(command, now)).map(|_| id)
     }
@@ -90,6 +92,7 @@ impl Rig {
             creator_request_id: None,
             dns: None,
             health,
+            tags: Tags::new(),
         }
     }
 
@@ -126,6 +129,7 @@ impl Rig {
             creator_request_id: None,
         };
         self.run(|r, now| r.register_instance(command, now))
+            .map(|done| done.operation)
     }
 
     fn put_command(&mut self, id: &str, lease_ms: Option<u32>) -> PutInstance {

@@ -22,13 +22,23 @@ fn a_repeated_creator_request_answers_as_before() {
         description: None,
         creator_request_id: Some("r1".into()),
         soa_ttl: None,
+        tags: Tags::new(),
     };
     let first = rig.run(|r, now| r.create_namespace(command.clone(), now));
     (command.id, command.operation) = (NamespaceId(2), Uuid([2; 16]));
     assert_eq!(rig.run(|r, now| r.create_namespace(command.clone(), now)), first);
     assert_eq!(rig.log.len(), 1);
     command.creator_request_id = Some("r2".into());
-    assert!(rig.run(|r, now| r.create_namespace(command, now)).is_err());
+    assert!(
+        rig.run(|r, now| r.create_namespace(command.clone(), now))
+            .is_err()
+    );
+    (command.name, command.creator_request_id) = ("another".into(), Some("r1".into()));
+    let other = rig.run(|r, now| r.create_namespace(command, now));
+    assert!(
+        matches!(other, Err(CreateNamespaceError::DuplicateRequest(e)) if e.operation == first.clone().ok()),
+        "one request id, two requests"
+    );
 
     let mut command = rig.service_command(NamespaceId(1), "orders", HealthSource::None);
     command.creator_request_id = Some("r3".into());
@@ -51,7 +61,9 @@ fn a_repeated_creator_request_answers_as_before() {
     assert_eq!(rig.run(|r, now| r.register_instance(command.clone(), now)), first);
     command.attributes = map(&[("color", "blue")]);
     let other = rig.run(|r, now| r.register_instance(command, now));
-    assert!(matches!(other, Err(RegisterError::DuplicateRequest(e)) if e.operation == first.ok()));
+    assert!(
+        matches!(other, Err(RegisterError::DuplicateRequest(e)) if e.operation == first.ok().map(|done| done.operation))
+    );
 }
 
 #[test]
@@ -125,6 +137,8 @@ fn names_have_rules() {
         ("o", true),
         ("_http._tcp.orders", true),
         ("orders-2", true),
+        ("my orders", true),
+        (" orders", false),
         ("-orders", false),
         ("orders-", false),
         ("_", false),
@@ -142,7 +156,7 @@ fn names_have_rules() {
 
 #[test]
 fn dns_configs_that_are_not_served_are_refused() {
-    use RecordType::{A, Aaaa, Srv};
+    use RecordType::{A, Aaaa, Cname, Srv};
     let mut rig = Rig::new();
     let dns = rig.namespace("d", NamespaceKind::DnsPrivate).unwrap();
     let http = rig.namespace("h", NamespaceKind::Http).unwrap();
@@ -155,7 +169,8 @@ fn dns_configs_that_are_not_served_are_refused() {
         (dns, vec![A, Srv], 1, false),
         (dns, vec![A, A], 1, false),
         (dns, vec![], 1, false),
-        (http, vec![A], 1, false),
+        (http, vec![A], 1, true),
+        (dns, vec![Cname], 1, false),
     ] {
         let name = format!("s{}", rig.draw());
         let mut command = rig.service_command(namespace, &name, HealthSource::None);
@@ -189,8 +204,19 @@ fn attributes_have_rules() {
         (HealthSource::Custom, INIT_HEALTH, "unhealthy", false),
         (HealthSource::None, INIT_HEALTH, "HEALTHY", false),
         (HealthSource::None, "AWS_ALIAS_DNS_NAME", "x.example", false),
-        (HealthSource::None, "AWS_EC2_INSTANCE_ID", "i-1", false),
+        (HealthSource::None, "AWS_EC2_INSTANCE_ID", "i-1", true),
         (HealthSource::None, "AWS_INSTANCE_CNAME", "x.example", true),
+        (HealthSource::None, "AWS_INSTANCE_CNAME", "x..example", false),
+        (HealthSource::None, "TSUGITE_WEIGHT", "0", true),
+        (HealthSource::None, "TSUGITE_WEIGHT", "1001", false),
+        (HealthSource::None, "TSUGITE_WEIGHT", "much", false),
+        (HealthSource::None, "TSUGITE_TTL_MS", "100", true),
+        (HealthSource::None, "TSUGITE_TTL_MS", "99", false),
+        (HealthSource::None, "TSUGITE_ZONE", "a", true),
+        (HealthSource::None, "TSUGITE_ZONE", "", false),
+        (HealthSource::None, "TSUGITE_OPENAPI", "/openapi.json", true),
+        (HealthSource::None, "TSUGITE_OPENAPI", "ftp://x/", false),
+        (HealthSource::None, "TSUGITE_PROTO", "https://x/api.pb", true),
         (HealthSource::None, "color", "light blue", true),
         (HealthSource::None, "color", "", true),
         (HealthSource::None, "color", " blue", false),
@@ -245,6 +271,7 @@ fn limits_hold() {
         services: 1,
         instances: 1,
         dns_ttl: 1,
+        validation: Validation::Lenient,
     };
     let mut rig = Rig::with(settings);
     let namespace = rig.namespace("a", NamespaceKind::Http).unwrap();
@@ -385,6 +412,8 @@ fn revisions_grow_with_instances_and_never_repeat() {
     grew(&rig, true);
     rig.register(service, "i", &[("color", "red")]).unwrap();
     grew(&rig, true);
+    rig.register(service, "i", &[("color", "red")]).unwrap();
+    grew(&rig, false);
     let health = UpdateCustomHealth {
         service,
         instance: "i".into(),

@@ -21,7 +21,11 @@ fn arb_time() -> impl Strategy<Value = Timestamp> {
 }
 
 fn arb_namespace() -> impl Strategy<Value = Namespace> {
-    let kind = prop_oneof![Just(NamespaceKind::Http), Just(NamespaceKind::DnsPrivate)];
+    let kind = prop_oneof![
+        Just(NamespaceKind::Http),
+        Just(NamespaceKind::DnsPrivate),
+        Just(NamespaceKind::DnsPublic)
+    ];
     let texts = (
         arb_text(),
         proptest::option::of(arb_text()),
@@ -45,7 +49,12 @@ fn arb_namespace() -> impl Strategy<Value = Namespace> {
 }
 
 fn arb_dns() -> impl Strategy<Value = DnsConfig> {
-    let kind = prop_oneof![Just(RecordType::A), Just(RecordType::Aaaa), Just(RecordType::Srv)];
+    let kind = prop_oneof![
+        Just(RecordType::A),
+        Just(RecordType::Aaaa),
+        Just(RecordType::Srv),
+        Just(RecordType::Cname)
+    ];
     let record = (kind, proptest::option::of(any::<u32>())).prop_map(|(kind, ttl)| DnsRecord { kind, ttl });
     let routing = prop_oneof![Just(RoutingPolicy::Multivalue), Just(RoutingPolicy::Weighted)];
     (routing, proptest::collection::vec(record, 0..3))
@@ -114,6 +123,63 @@ fn arb_instance() -> impl Strategy<Value = Instance> {
         })
 }
 
+fn arb_resource() -> impl Strategy<Value = Resource> {
+    (any::<bool>(), any::<u64>()).prop_map(|(service, id)| {
+        if service {
+            Resource::Service(ServiceId(id))
+        } else {
+            Resource::Namespace(NamespaceId(id))
+        }
+    })
+}
+
+fn arb_change() -> impl Strategy<Value = Record> {
+    let keys = || proptest::collection::vec(arb_text(), 0..4);
+    let text = || proptest::option::of(arb_text());
+    let namespace = (any::<u64>(), text(), proptest::option::of(any::<u32>()), text());
+    let service = (
+        any::<u64>(),
+        text(),
+        proptest::option::of(arb_dns()),
+        arb_health(),
+    );
+    prop_oneof![
+        (namespace, arb_uuid(), arb_time()).prop_map(|(n, operation, at)| Record::NamespaceUpdated {
+            id: NamespaceId(n.0),
+            description: n.1,
+            soa_ttl: n.2,
+            updater_request_id: n.3,
+            operation,
+            at,
+        }),
+        (service, arb_uuid(), arb_time(), arb_time()).prop_map(|(s, operation, at, steady)| {
+            Record::ServiceUpdated {
+                id: ServiceId(s.0),
+                description: s.1,
+                dns: s.2,
+                health: s.3,
+                operation,
+                at,
+                steady,
+            }
+        }),
+        (any::<u64>(), arb_attributes(), keys()).prop_map(|(id, set, removed)| {
+            Record::ServiceAttributesChanged {
+                id: ServiceId(id),
+                set,
+                removed,
+            }
+        }),
+        (arb_resource(), arb_attributes(), keys()).prop_map(|(resource, set, removed)| {
+            Record::TagsChanged {
+                resource,
+                set,
+                removed,
+            }
+        }),
+    ]
+}
+
 fn arb_record() -> impl Strategy<Value = Record> {
     let cause = prop_oneof![Just(Removal::Deregistered), Just(Removal::Expired)];
     prop_oneof![
@@ -154,6 +220,7 @@ fn arb_record() -> impl Strategy<Value = Record> {
             }
         }),
         Just(Record::Reset),
+        arb_change(),
     ]
 }
 
@@ -169,6 +236,10 @@ enum Step {
     Health(u8, u8, bool),
     Put(u8, Option<u16>),
     Pass(u16),
+    UpdateNamespace(u8, u8),
+    UpdateService(u8, Option<u8>),
+    Attributes(u8, u8, u8),
+    Tags(u8, u8, u8),
     Reset,
 }
 
@@ -189,6 +260,10 @@ fn arb_step() -> impl Strategy<Value = Step> {
         3 => (small(), small(), any::<bool>()).prop_map(|(s, i, h)| Step::Health(s, i, h)),
         4 => (small(), proptest::option::of(100..20_000u16)).prop_map(|(i, l)| Step::Put(i, l)),
         4 => (0..20_000u16).prop_map(Step::Pass),
+        2 => (small(), small()).prop_map(|(n, t)| Step::UpdateNamespace(n, t)),
+        3 => (small(), proptest::option::of(small())).prop_map(|(s, h)| Step::UpdateService(s, h)),
+        2 => (small(), small(), small()).prop_map(|(s, k, v)| Step::Attributes(s, k, v)),
+        2 => (0..6u8, small(), small()).prop_map(|(r, k, v)| Step::Tags(r, k, v)),
         1 => Just(Step::Reset),
     ]
 }
@@ -255,10 +330,64 @@ impl Rig {
                 self.put(&format!("i{i}"), lease.map(u32::from));
             }
             Step::Pass(ms) => self.pass(ms.into()),
+            Step::UpdateNamespace(..) | Step::UpdateService(..) | Step::Attributes(..) | Step::Tags(..) => {
+                self.update_step(step);
+            }
             Step::Reset => {
                 let record = self.registry.reset(self.now());
                 self.take(Decision::record(vec![record], ()));
             }
+        }
+    }
+
+    /// Takes a step that changes what is there.
+    fn update_step(&mut self, step: &Step) {
+        match *step {
+            Step::UpdateNamespace(n, t) => {
+                let command = UpdateNamespace {
+                    id: self.nth_namespace(n),
+                    kind: NamespaceKind::DnsPrivate,
+                    operation: self.draw_uuid(),
+                    description: Some(format!("d{t}")),
+                    soa_ttl: (t > 0).then_some(t.into()),
+                    updater_request_id: Some(format!("u{}", t / 2)),
+                };
+                let _ = self.run(|r, now| r.update_namespace(command, now));
+            }
+            Step::UpdateService(s, failures) => {
+                let command = UpdateService {
+                    id: self.nth_service(s),
+                    operation: self.draw_uuid(),
+                    description: None,
+                    records: None,
+                    check: failures.map(|failures| HealthCheck {
+                        unhealthy: u32::from(failures) + 1,
+                        ..HealthCheck::new(CheckKind::Tcp)
+                    }),
+                };
+                let _ = self.run(|r, now| r.update_service(command, now));
+            }
+            Step::Attributes(s, k, v) => {
+                let id = self.nth_service(s);
+                let (set, remove) = pairs(k, v);
+                let command = ChangeServiceAttributes { id, set, remove };
+                let _ = self.run(|r, _| r.change_service_attributes(command));
+            }
+            Step::Tags(which, k, v) => {
+                let resource = if which < 3 {
+                    Resource::Namespace(self.nth_namespace(which))
+                } else {
+                    Resource::Service(self.nth_service(which - 3))
+                };
+                let (set, remove) = pairs(k, v);
+                let command = ChangeTags {
+                    resource,
+                    set,
+                    remove,
+                };
+                let _ = self.run(|r, _| r.change_tags(command));
+            }
+            _ => unreachable!("the other steps change something else"),
         }
     }
 
@@ -283,6 +412,14 @@ impl Rig {
             r.services.len()
         );
         assert_eq!(r.changes_since(0).services.len(), r.services.len());
+    }
+}
+
+/// One pair to set, or one key to remove.
+fn pairs(k: u8, v: u8) -> (Attributes, Vec<String>) {
+    match v {
+        0 => (Attributes::new(), vec![format!("k{k}")]),
+        _ => (map(&[(&format!("k{k}"), &format!("v{v}"))]), Vec::new()),
     }
 }
 

@@ -11,16 +11,18 @@ use hyper::body::Incoming;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tsugite_aws::context::{Caller, Credential, Facts};
-use tsugite_aws::{AwsError, Context, Dialect, Fields, Form, shapes, trace, xml};
+use tsugite_aws::{AwsError, Context, Dialect, Encoding, Fields, Form, shapes, trace, xml};
 use tsugite_base::names::Scope;
 use tsugite_base::rng::SplitMix64;
 use tsugite_base::{Uuid, World};
 use tsugite_engine::{Messaging, RegistryStore};
+use tsugite_registry::Validation;
 
 use super::auth::{Asked, Auth, Derived, Keys, Mode};
 use super::connection::Peer;
 use super::guard::{self, Guard};
 use super::metrics::{ActionMetrics, Metrics};
+use super::named::Named;
 use super::policies::Policies;
 use super::reply::{self, Protocol};
 use super::{body, connection, sns, sqs, sts};
@@ -40,6 +42,8 @@ pub struct Settings {
     pub auth: Mode,
     /// The keys that were given out.
     pub keys: Keys,
+    /// How much of what AWS refuses Cloud Map refuses.
+    pub validation: Validation,
 }
 
 /// The door: settings and counters that all threads share, and the store behind it.
@@ -120,15 +124,11 @@ impl<S: Messaging + RegistryStore> connection::Service for Served<S> {
         let started = door.world.mono();
         let request_id = self.request_id();
         let (head, body) = request.into_parts();
-        let target = head
-            .headers
-            .get("x-amz-target")
-            .map(|target| target.to_str().unwrap_or("(not text)"));
         if let Some(response) = self.certificate(&head, request_id).await {
             return response;
         }
-        let answered = match target {
-            Some(target) => self.json(&head, target, (body, &peer), request_id).await,
+        let answered = match Named::of(&head) {
+            Some(named) => self.named(&head, &named, (body, &peer), request_id).await,
             None => self.query(&head, (body, &peer), request_id).await,
         };
         let response = reply::response(answered.protocol, request_id, answered.outcome);
@@ -170,26 +170,34 @@ impl<S: Messaging + RegistryStore> Served<S> {
         }
     }
 
-    /// Answers a request of AWS JSON: `X-Amz-Target: <service>.<action>`.
-    async fn json(&self, head: &request::Parts, target: &str, body: (Incoming, &Peer), id: Uuid) -> Answered {
-        let (prefix, action) = target.split_once('.').unwrap_or(("", target));
-        let (service, dialect) = match prefix {
-            "AmazonSQS" => ("sqs", Dialect::SQS),
-            "Route53AutoNaming_v20170314" => ("servicediscovery", Dialect::CLOUD_MAP),
+    /// Answers a request that names service and action outside its body.
+    async fn named(
+        &self,
+        head: &request::Parts,
+        named: &Named<'_>,
+        body: (Incoming, &Peer),
+        id: Uuid,
+    ) -> Answered {
+        let (service, dialect) = match (named.service, named.encoding) {
+            ("AmazonSQS", Encoding::Json) => ("sqs", Dialect::SQS),
+            ("Route53AutoNaming_v20170314", _) => ("servicediscovery", Dialect::CLOUD_MAP),
             _ => ("none", Dialect::UNKNOWN),
         };
         Answered {
             service,
-            action: action.to_owned(),
-            protocol: Protocol::Json(dialect),
-            outcome: self.json_outcome(head, (service, target, action), body, id).await,
+            action: named.action.to_owned(),
+            protocol: match named.encoding {
+                Encoding::Json => Protocol::Json(dialect),
+                Encoding::Cbor => Protocol::Cbor(dialect),
+            },
+            outcome: self.named_outcome(head, (service, named), body, id).await,
         }
     }
 
-    async fn json_outcome(
+    async fn named_outcome(
         &self,
         head: &request::Parts,
-        (service, target, action): (&str, &str, &str),
+        (service, named): (&str, &Named<'_>),
         (body, peer): (Incoming, &Peer),
         id: Uuid,
     ) -> Result<Vec<u8>, AwsError> {
@@ -212,7 +220,7 @@ impl<S: Messaging + RegistryStore> Served<S> {
                     peer,
                     fields: Fields::parse(&body)?,
                 };
-                sqs::handle(action, call).await
+                sqs::handle(named.action, call).await
             }
             "servicediscovery" => {
                 self.own_registry(&context)?;
@@ -220,11 +228,13 @@ impl<S: Messaging + RegistryStore> Served<S> {
                     store: &self.door.store,
                     world: &self.door.world,
                     context: &context,
-                    fields: Fields::parse(&body)?,
+                    fields: named.encoding.parse(&body)?,
+                    encoding: named.encoding,
+                    validation: self.door.settings.validation,
                 };
-                cloudmap::handle(action, call).await
+                cloudmap::handle(named.action, call).await
             }
-            _ => Err(AwsError::unknown_operation(target)),
+            _ => Err(AwsError::unknown_operation(named.target)),
         }
     }
 

@@ -1,4 +1,4 @@
-//! The AWS door: SQS and Cloud Map over AWS JSON, SNS and STS over Query, on one port.
+//! The AWS door: SQS and Cloud Map over AWS JSON, Cloud Map over RPC v2 in CBOR, SNS and STS over Query, on one port.
 //!
 //! [`auth`] says whose a request is, if the operator asks for signatures; else [`guard`] keeps web pages out. `X-Amz-Target` says the service and
 //! action of a JSON request, `Version` and `Action` those of a Query request.
@@ -9,6 +9,7 @@ mod connection;
 mod door;
 mod guard;
 mod metrics;
+mod named;
 mod policies;
 mod reply;
 mod sns;

@@ -4,10 +4,14 @@ use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 use http_body_util::Full;
-use tsugite_aws::{AwsError, Dialect};
+use tsugite_aws::{AwsError, Dialect, Encoding};
 use tsugite_base::Uuid;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
+/// Says which of Smithy's protocols a message is in.
+pub(super) const SMITHY_PROTOCOL: HeaderName = HeaderName::from_static("smithy-protocol");
+/// RPC v2 in CBOR.
+pub(super) const RPC_V2_CBOR: HeaderValue = HeaderValue::from_static("rpc-v2-cbor");
 const QUERY_ERROR: HeaderName = HeaderName::from_static("x-amzn-query-error");
 
 /// How a request is answered.
@@ -15,6 +19,8 @@ const QUERY_ERROR: HeaderName = HeaderName::from_static("x-amzn-query-error");
 pub(super) enum Protocol {
     /// AWS JSON, as this service spells it.
     Json(Dialect),
+    /// Smithy's RPC v2 in CBOR, with the names of this service.
+    Cbor(Dialect),
     /// Query, in this XML namespace.
     Query(&'static str),
 }
@@ -59,6 +65,7 @@ pub(super) fn response(
 ) -> Response<Full<Bytes>> {
     let content_type = match protocol {
         Protocol::Json(dialect) => dialect.content_type,
+        Protocol::Cbor(_) => "application/cbor",
         Protocol::Query(_) => "text/xml",
     };
     let mut query_error = None;
@@ -72,16 +79,25 @@ pub(super) fn response(
                     if dialect.query_compatible {
                         query_error = HeaderValue::from_str(&error.query_error_header()).ok();
                     }
-                    error.to_json(dialect)
+                    error.to_document(dialect, Encoding::Json)
                 }
+                Protocol::Cbor(dialect) => error.to_document(dialect, Encoding::Cbor),
                 Protocol::Query(namespace) => error.to_xml(namespace, request_id),
             }
         }
     };
+    let is_cbor = matches!(protocol, Protocol::Cbor(_));
+    let nothing = is_cbor && body.is_empty();
     let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    // What an operation without output answers in CBOR has neither body nor type.
+    if !nothing {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    }
+    if is_cbor {
+        headers.insert(SMITHY_PROTOCOL, RPC_V2_CBOR);
+    }
     if let Ok(id) = HeaderValue::from_bytes(&request_id.text()) {
         headers.insert(REQUEST_ID, id);
     }

@@ -6,9 +6,9 @@ use tsugite_engine::RegistryStore;
 use tsugite_registry::{Discover, HealthFilter};
 
 use super::Call;
-use super::errors::{IntoAws as _, invalid};
+use super::errors::invalid;
 use super::input::{attributes, ranged, required};
-use super::output::{self, answer};
+use super::output;
 
 /// Instances in an answer, unless the request says otherwise.
 const RESULTS: u32 = 100;
@@ -37,21 +37,21 @@ pub(super) async fn instances<S: RegistryStore>(call: Call<'_, S>) -> Result<Vec
         .store
         .discover_instances(command)
         .await
-        .map_err(|e| e.into_aws())?;
-    Ok(answer(|json| {
-        json.member("Instances");
-        json.begin_list();
+        .map_err(|e| call.refusal(e))?;
+    Ok(call.answer(|out| {
+        out.member("Instances");
+        out.begin_list();
         for view in &found.instances {
-            json.begin();
-            json.text("InstanceId", &view.id);
-            json.text("NamespaceName", &found.namespace);
-            json.text("ServiceName", &found.service);
-            json.text("HealthStatus", view.health.status.name());
-            output::attributes(json, &view.attributes);
-            json.end();
+            out.begin();
+            out.text("InstanceId", &view.id);
+            out.text("NamespaceName", &found.namespace);
+            out.text("ServiceName", &found.service);
+            out.text("HealthStatus", view.health.status.name());
+            output::attributes(out, &view.attributes);
+            out.end();
         }
-        json.end_list();
-        json.int(
+        out.end_list();
+        out.int(
             "InstancesRevision",
             i64::try_from(found.revision).unwrap_or(i64::MAX),
         );
@@ -66,14 +66,14 @@ pub(super) async fn revision<S: RegistryStore>(call: Call<'_, S>) -> Result<Vec<
         .store
         .discover_revision(namespace, service)
         .await
-        .map_err(|e| e.into_aws())?;
-    Ok(answer(|json| {
-        json.int("InstancesRevision", i64::try_from(revision).unwrap_or(i64::MAX));
+        .map_err(|e| call.refusal(e))?;
+    Ok(call.answer(|out| {
+        out.int("InstancesRevision", i64::try_from(revision).unwrap_or(i64::MAX));
     }))
 }
 
 /// Refuses the account of somebody else, whose namespaces nobody shares here.
-fn own_account<S>(call: &Call<'_, S>) -> Result<(), AwsError> {
+pub(super) fn own_account<S>(call: &Call<'_, S>) -> Result<(), AwsError> {
     match call.fields.text("OwnerAccount")? {
         Some(other) if other != call.context.scope.account => Err(invalid(format!(
             "OwnerAccount {}: namespaces that other accounts share are not supported.",

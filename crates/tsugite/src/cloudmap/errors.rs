@@ -2,19 +2,40 @@
 
 use tsugite_aws::AwsError;
 use tsugite_base::Invalid;
+use tsugite_base::names::{Arn, Scope};
 use tsugite_engine::Failure;
 use tsugite_registry::*;
 
+use super::Call;
+use super::output::operation_text;
+
 /// A domain error that has a name in Cloud Map.
 pub(super) trait IntoAws {
-    /// The wire error.
-    fn into_aws(self) -> AwsError;
+    /// The wire error; what it names by ARN belongs to this account and region.
+    fn into_aws(self, scope: &Scope) -> AwsError;
+}
+
+impl<S> Call<'_, S> {
+    /// What the answer to a refused command says.
+    pub(super) fn refusal(&self, refused: impl IntoAws) -> AwsError {
+        refused.into_aws(&self.context.scope)
+    }
+}
+
+/// An error of the domain under its name in Cloud Map.
+pub(super) fn named(shape: &'static str, error: &impl std::fmt::Display) -> AwsError {
+    AwsError::bad_request(shape, sentence(error))
+}
+
+/// A parameter that is absent, empty or null.
+pub(super) fn missing(parameter: &str) -> AwsError {
+    invalid(format!("The request must contain the parameter {parameter}."))
 }
 
 impl<E: IntoAws> IntoAws for Failure<E> {
-    fn into_aws(self) -> AwsError {
+    fn into_aws(self, scope: &Scope) -> AwsError {
         match self {
-            Failure::Refused(refused) => refused.into_aws(),
+            Failure::Refused(refused) => refused.into_aws(scope),
             Failure::Unavailable(unavailable) => {
                 AwsError::unavailable(format!("The request cannot be served now: {unavailable}."))
             }
@@ -33,7 +54,7 @@ pub(super) fn unsupported(what: &str) -> AwsError {
 }
 
 impl IntoAws for Invalid {
-    fn into_aws(self) -> AwsError {
+    fn into_aws(self, _: &Scope) -> AwsError {
         invalid(self.to_string())
     }
 }
@@ -42,8 +63,8 @@ macro_rules! leaves {
     ($($leaf:ident => $shape:literal),* $(,)?) => {
         $(
             impl IntoAws for $leaf {
-                fn into_aws(self) -> AwsError {
-                    AwsError::bad_request($shape, sentence(&self))
+                fn into_aws(self, _: &Scope) -> AwsError {
+                    named($shape, &self)
                 }
             }
         )*
@@ -58,6 +79,8 @@ leaves!(
     ResourceInUse => "ResourceInUse",
     ResourceLimitExceeded => "ResourceLimitExceeded",
     OperationNotFound => "OperationNotFound",
+    ResourceNotFound => "ResourceNotFoundException",
+    ServiceAttributesLimitExceeded => "ServiceAttributesLimitExceededException",
 );
 
 /// Capitalised, with a full stop: messages of the domain are phrases.
@@ -69,25 +92,40 @@ fn sentence(error: &impl std::fmt::Display) -> String {
 }
 
 impl IntoAws for NamespaceAlreadyExists {
-    fn into_aws(self) -> AwsError {
-        AwsError::bad_request("NamespaceAlreadyExists", sentence(&self))
+    fn into_aws(self, _: &Scope) -> AwsError {
+        named("NamespaceAlreadyExists", &self)
             .with("NamespaceId", self.id.to_string())
             .with_some("CreatorRequestId", self.creator_request_id)
     }
 }
 
 impl IntoAws for ServiceAlreadyExists {
-    fn into_aws(self) -> AwsError {
-        AwsError::bad_request("ServiceAlreadyExists", sentence(&self))
+    fn into_aws(self, scope: &Scope) -> AwsError {
+        named("ServiceAlreadyExists", &self)
             .with("ServiceId", self.id.to_string())
+            .with("ServiceArn", arn(scope, Resource::Service(self.id)))
             .with_some("CreatorRequestId", self.creator_request_id)
     }
 }
 
+impl IntoAws for TooManyTags {
+    fn into_aws(self, scope: &Scope) -> AwsError {
+        named("TooManyTagsException", &self).with("ResourceName", arn(scope, self.resource))
+    }
+}
+
+/// The ARN of a namespace or a service.
+pub(super) fn arn(scope: &Scope, resource: Resource) -> String {
+    let path = match resource {
+        Resource::Namespace(id) => format!("namespace/{id}"),
+        Resource::Service(id) => format!("service/{id}"),
+    };
+    Arn::new("servicediscovery", scope, path).to_string()
+}
+
 impl IntoAws for DuplicateRequest {
-    fn into_aws(self) -> AwsError {
-        AwsError::bad_request("DuplicateRequest", sentence(&self))
-            .with_some("DuplicateOperationId", self.operation.map(|id| id.to_string()))
+    fn into_aws(self, _: &Scope) -> AwsError {
+        named("DuplicateRequest", &self).with_some("DuplicateOperationId", self.operation.map(operation_text))
     }
 }
 
@@ -95,9 +133,9 @@ macro_rules! operations {
     ($($error:ident { $($leaf:ident),* }),* $(,)?) => {
         $(
             impl IntoAws for $error {
-                fn into_aws(self) -> AwsError {
+                fn into_aws(self, scope: &Scope) -> AwsError {
                     match self {
-                        $($error::$leaf(e) => e.into_aws(),)*
+                        $($error::$leaf(e) => e.into_aws(scope),)*
                     }
                 }
             }
@@ -109,7 +147,14 @@ operations!(
     CreateNamespaceError {
         Invalid,
         NamespaceAlreadyExists,
-        ResourceLimitExceeded
+        ResourceLimitExceeded,
+        DuplicateRequest,
+        TooManyTags
+    },
+    UpdateNamespaceError {
+        Invalid,
+        NamespaceNotFound,
+        DuplicateRequest
     },
     DeleteNamespaceError {
         NamespaceNotFound,
@@ -119,7 +164,22 @@ operations!(
         Invalid,
         NamespaceNotFound,
         ServiceAlreadyExists,
-        ResourceLimitExceeded
+        ResourceLimitExceeded,
+        TooManyTags
+    },
+    UpdateServiceError {
+        Invalid,
+        ServiceNotFound
+    },
+    ServiceAttributesError {
+        Invalid,
+        ServiceNotFound,
+        ServiceAttributesLimitExceeded
+    },
+    TagError {
+        Invalid,
+        ResourceNotFound,
+        TooManyTags
     },
     DeleteServiceError {
         ServiceNotFound,

@@ -2,23 +2,26 @@
 
 use tsugite_aws::error::shorten;
 use tsugite_aws::{AwsError, Fields};
+use tsugite_base::Invalid;
 use tsugite_base::invalid::in_range;
 use tsugite_base::names::Arn;
 use tsugite_registry::{
-    Attributes, Condition, Filter, NamespaceId, NamespaceNotFound, OperationId, Page, ServiceId,
-    ServiceNotFound,
+    Attributes, NamespaceId, NamespaceNotFound, OperationId, Page, ServiceId, ServiceNotFound, Tags,
 };
 
 use super::Call;
-use super::errors::{IntoAws as _, invalid, unsupported};
+pub(super) use super::errors::missing;
+use super::errors::{invalid, named};
 
 /// Entries on a page of a list, unless the request says otherwise.
 const PAGE: i64 = 100;
+/// Longest `NextToken`.
+const TOKEN_BYTES: usize = 4096;
 
 /// A string that must be present and not empty.
 pub(super) fn required<'f>(fields: &'f Fields<'_>, name: &str) -> Result<&'f str, AwsError> {
     match fields.text(name)? {
-        Some("") | None => Err(invalid(format!("The request must contain the parameter {name}."))),
+        Some("") | None => Err(missing(name)),
         Some(text) => Ok(text),
     }
 }
@@ -38,18 +41,16 @@ fn id_of(text: &str) -> &str {
 
 /// A service by id or ARN. What cannot be an id is a service that does not exist.
 pub(super) fn service_id(text: &str) -> Result<ServiceId, AwsError> {
-    let wanted = || ServiceNotFound {
-        wanted: shorten(text).into_owned(),
-    };
-    id_of(text).parse().map_err(|_| wanted().into_aws())
+    let wanted = shorten(text).into_owned();
+    let absent = |_| named("ServiceNotFound", &ServiceNotFound { wanted });
+    id_of(text).parse().map_err(absent)
 }
 
 /// A namespace by id or ARN. What cannot be an id is a namespace that does not exist.
 pub(super) fn namespace_id(text: &str) -> Result<NamespaceId, AwsError> {
-    let wanted = || NamespaceNotFound {
-        wanted: shorten(text).into_owned(),
-    };
-    id_of(text).parse().map_err(|_| wanted().into_aws())
+    let wanted = shorten(text).into_owned();
+    let absent = |_| named("NamespaceNotFound", &NamespaceNotFound { wanted });
+    id_of(text).parse().map_err(absent)
 }
 
 pub(super) fn attributes(fields: &Fields<'_>, name: &str) -> Result<Attributes, AwsError> {
@@ -69,58 +70,51 @@ pub(super) fn ranged(
     let Some(value) = fields.int(name)? else {
         return Ok(None);
     };
-    let value = in_range(name, value, range).map_err(|e| e.into_aws())?;
+    let value = in_range(name, value, range).map_err(|e| invalid(e.to_string()))?;
     Ok(u32::try_from(value).ok())
 }
 
 pub(super) fn page(fields: &Fields<'_>) -> Result<Page, AwsError> {
     let limit = ranged(fields, "MaxResults", 1..=PAGE)?.map_or(PAGE as usize, |n| n as usize);
     let after = owned(fields, "NextToken")?;
+    if after.as_ref().is_some_and(|token| token.len() > TOKEN_BYTES) {
+        return Err(invalid(format!(
+            "NextToken must be at most {TOKEN_BYTES} characters."
+        )));
+    }
     Ok(Page { after, limit })
 }
 
-/// The filters of a list; `field` knows their names.
-pub(super) fn filters<F>(
-    fields: &Fields<'_>,
-    field: impl Fn(&str) -> Option<F>,
-) -> Result<Vec<Filter<F>>, AwsError> {
-    let read = |filter: &Fields<'_>| {
-        let name = required(filter, "Name")?;
-        let values: Vec<String> = filter.texts("Values")?.into_iter().map(str::to_owned).collect();
-        let condition = match filter.text("Condition")?.unwrap_or("EQ") {
-            "EQ" => Condition::Eq,
-            "IN" => Condition::In,
-            "BETWEEN" => Condition::Between,
-            "BEGINS_WITH" => Condition::BeginsWith,
-            other => return Err(invalid(format!("{} is not a filter condition.", shorten(other)))),
-        };
-        let fits = match condition {
-            Condition::Eq | Condition::BeginsWith => values.len() == 1,
-            Condition::Between => values.len() == 2,
-            Condition::In => !values.is_empty(),
-        };
-        if !fits {
-            return Err(invalid(format!(
-                "The filter {} has {} values, which does not fit its condition.",
-                shorten(name),
-                values.len()
-            )));
-        }
-        Ok(Filter {
-            field: field(name)
-                .ok_or_else(|| invalid(format!("{} is not a filter of this list.", shorten(name))))?,
-            condition,
-            values,
-        })
-    };
-    fields.objects("Filters")?.into_iter().map(read).collect()
+/// A structure that must be present.
+pub(super) fn structure<'f, 'a>(fields: &'f Fields<'a>, name: &str) -> Result<&'f Fields<'a>, AwsError> {
+    fields.object(name)?.ok_or_else(|| missing(name))
 }
 
-/// Tags cannot be stored yet, so they are refused rather than lost.
-pub(super) fn no_tags(fields: &Fields<'_>) -> Result<(), AwsError> {
-    match fields.list("Tags")? {
-        [] => Ok(()),
-        _ => Err(unsupported("Tagging of Cloud Map resources")),
+/// A description that must be present and may be empty.
+pub(super) fn described(fields: &Fields<'_>) -> Result<String, AwsError> {
+    owned(fields, "Description")?.ok_or_else(|| missing("Description"))
+}
+
+/// `Tags`, each key once.
+pub(super) fn tags(fields: &Fields<'_>) -> Result<Tags, AwsError> {
+    let mut tags = Tags::new();
+    for tag in fields.objects("Tags")? {
+        let key = required(tag, "Key")?;
+        let value = tag.text("Value")?.ok_or_else(|| missing("Value"))?;
+        if tags.insert(key.to_owned(), value.to_owned()).is_some() {
+            return Err(invalid(format!("Tags holds the key {} twice.", shorten(key))));
+        }
+    }
+    Ok(tags)
+}
+
+/// Says in the log what was admitted although AWS would have refused it.
+pub(super) fn note(action: &str, lenient: Option<&Invalid>) {
+    if let Some(invalid) = lenient {
+        tracing::warn!(
+            action,
+            "AWS would refuse this: {invalid} (admitted by registry.validation: lenient)"
+        );
     }
 }
 

@@ -2,21 +2,21 @@
 //! UpdateInstanceCustomHealthStatus.
 
 use tsugite_aws::error::shorten;
-use tsugite_aws::{AwsError, JsonWriter};
+use tsugite_aws::{AwsError, Writer};
 use tsugite_engine::RegistryStore;
 use tsugite_registry::{
-    DeregisterInstance, HealthStatus, InstanceView, RegisterInstance, UpdateCustomHealth,
+    DeregisterInstance, HealthStatus, InstanceView, RegisterInstance, ServiceId, UpdateCustomHealth,
 };
 
 use super::Call;
-use super::errors::{IntoAws as _, invalid};
-use super::input::{attributes, owned, page, required, service_id};
-use super::output::{self, answer, operation_id, some};
+use super::errors::invalid;
+use super::input::{attributes, missing, note, owned, page, required, service_id};
+use super::output::{self, some};
 
 pub(super) async fn register<S: RegistryStore>(call: Call<'_, S>) -> Result<Vec<u8>, AwsError> {
     let fields = &call.fields;
     if fields.object("Attributes")?.is_none() {
-        return Err(invalid("The request must contain the parameter Attributes."));
+        return Err(missing("Attributes"));
     }
     let command = RegisterInstance {
         operation: call.new_operation(),
@@ -26,7 +26,9 @@ pub(super) async fn register<S: RegistryStore>(call: Call<'_, S>) -> Result<Vec<
         creator_request_id: owned(fields, "CreatorRequestId")?,
     };
     let registered = call.store.register_instance(command).await;
-    registered.map(operation_id).map_err(|e| e.into_aws())
+    let registered = registered.map_err(|e| call.refusal(e))?;
+    note("RegisterInstance", registered.lenient.as_ref());
+    Ok(call.operation(registered.operation))
 }
 
 pub(super) async fn deregister<S: RegistryStore>(call: Call<'_, S>) -> Result<Vec<u8>, AwsError> {
@@ -36,72 +38,93 @@ pub(super) async fn deregister<S: RegistryStore>(call: Call<'_, S>) -> Result<Ve
         instance: required(&call.fields, "InstanceId")?.to_owned(),
     };
     let gone = call.store.deregister_instance(command).await;
-    gone.map(operation_id).map_err(|e| e.into_aws())
+    gone.map(|id| call.operation(id)).map_err(|e| call.refusal(e))
 }
 
 pub(super) async fn get<S: RegistryStore>(call: Call<'_, S>) -> Result<Vec<u8>, AwsError> {
     let service = service_id(required(&call.fields, "ServiceId")?)?;
     let instance = required(&call.fields, "InstanceId")?.to_owned();
-    let view = call
-        .store
-        .get_instance(service, instance)
-        .await
-        .map_err(|e| e.into_aws())?;
-    Ok(answer(|json| {
-        json.text("ResourceOwner", &call.context.scope.account);
-        json.member("Instance");
-        call.instance(json, &view);
+    let view = call.store.get_instance(service, instance).await;
+    let view = view.map_err(|e| call.refusal(e))?;
+    Ok(call.answer(|out| {
+        out.text("ResourceOwner", &call.context.scope.account);
+        out.member("Instance");
+        out.begin();
+        call.instance(out, &view);
+        some(out, "CreatorRequestId", view.creator_request_id.as_deref());
+        out.end();
     }))
 }
 
 pub(super) async fn list<S: RegistryStore>(call: Call<'_, S>) -> Result<Vec<u8>, AwsError> {
     let service = service_id(required(&call.fields, "ServiceId")?)?;
     let page = page(&call.fields)?;
-    let listed = call
-        .store
-        .list_instances(service, page)
-        .await
-        .map_err(|e| e.into_aws())?;
-    Ok(answer(|json| {
-        json.text("ResourceOwner", &call.context.scope.account);
-        json.member("Instances");
-        json.begin_list();
-        for view in &listed.entries {
-            call.instance(json, view);
-        }
-        json.end_list();
-        some(json, "NextToken", listed.next.as_deref());
+    let listed = call.store.list_instances(service, page).await;
+    let listed = listed.map_err(|e| call.refusal(e))?;
+    Ok(call.answer(|out| {
+        out.text("ResourceOwner", &call.context.scope.account);
+        let next = listed.next.as_deref();
+        call.list(out, "Instances", &listed.entries, next, |out, view| {
+            call.instance(out, view);
+        });
     }))
 }
 
+/// Statuses by instance, and where the next page starts.
+type Statuses = (Vec<(String, HealthStatus)>, Option<String>);
+
 pub(super) async fn health<S: RegistryStore>(call: Call<'_, S>) -> Result<Vec<u8>, AwsError> {
     let service = service_id(required(&call.fields, "ServiceId")?)?;
-    let wanted = call.fields.texts("Instances")?;
-    let mut statuses: Vec<(String, HealthStatus)> = Vec::new();
-    let mut next = None;
-    if wanted.is_empty() {
-        let page = page(&call.fields)?;
-        let listed = call
-            .store
-            .list_instances(service, page)
-            .await
-            .map_err(|e| e.into_aws())?;
-        next = listed.next;
-        statuses.extend(listed.entries.iter().map(|i| (i.id.to_string(), i.health.status)));
-    }
-    for instance in wanted {
-        let view = call.store.get_instance(service, instance.to_owned()).await;
-        statuses.push((instance.to_owned(), view.map_err(|e| e.into_aws())?.health.status));
-    }
-    Ok(answer(|json| {
-        json.member("Status");
-        json.begin();
+    let (statuses, next) = match call.fields.get("Instances") {
+        None => every_status(&call, service).await?,
+        Some(_) => statuses_of(&call, service).await?,
+    };
+    Ok(call.answer(|out| {
+        out.member("Status");
+        out.begin();
         for (instance, status) in &statuses {
-            json.text(instance, status.name());
+            out.text(instance, status.name());
         }
-        json.end();
-        some(json, "NextToken", next.as_deref());
+        out.end();
+        some(out, "NextToken", next.as_deref());
     }))
+}
+
+async fn every_status<S: RegistryStore>(
+    call: &Call<'_, S>,
+    service: ServiceId,
+) -> Result<Statuses, AwsError> {
+    let page = page(&call.fields)?;
+    let listed = call.store.list_instances(service, page).await;
+    let listed = listed.map_err(|e| call.refusal(e))?;
+    let status = |view: &InstanceView| (view.id.to_string(), view.health.status);
+    Ok((listed.entries.iter().map(status).collect(), listed.next))
+}
+
+/// The statuses of the instances that the request names, which it may want in pages as well.
+async fn statuses_of<S: RegistryStore>(call: &Call<'_, S>, service: ServiceId) -> Result<Statuses, AwsError> {
+    let wanted = call.fields.texts("Instances")?;
+    if wanted.is_empty() {
+        return Err(missing("Instances"));
+    }
+    let page = page(&call.fields)?;
+    let skip = match &page.after {
+        None => 0,
+        Some(token) => token.parse().map_err(|_| {
+            let token = shorten(token);
+            invalid(format!(
+                "The NextToken {token} does not come from an earlier answer."
+            ))
+        })?,
+    };
+    let mut statuses = Vec::new();
+    for instance in wanted.iter().skip(skip).take(page.limit) {
+        let view = call.store.get_instance(service, (*instance).to_owned()).await;
+        let view = view.map_err(|e| call.refusal(e))?;
+        statuses.push((view.id.to_string(), view.health.status));
+    }
+    let seen = skip.saturating_add(page.limit);
+    Ok((statuses, (seen < wanted.len()).then(|| seen.to_string())))
 }
 
 pub(super) async fn update_custom_health<S: RegistryStore>(call: Call<'_, S>) -> Result<Vec<u8>, AwsError> {
@@ -121,16 +144,14 @@ pub(super) async fn update_custom_health<S: RegistryStore>(call: Call<'_, S>) ->
         healthy,
     };
     let updated = call.store.update_custom_health(command).await;
-    updated.map(|()| Vec::new()).map_err(|e| e.into_aws())
+    updated.map(|()| Vec::new()).map_err(|e| call.refusal(e))
 }
 
 impl<S> Call<'_, S> {
-    fn instance(&self, json: &mut JsonWriter<'_>, view: &InstanceView) {
-        json.begin();
-        json.text("Id", &view.id);
-        some(json, "CreatorRequestId", view.creator_request_id.as_deref());
-        output::attributes(json, &view.attributes);
-        json.text("CreatedByAccount", &self.context.scope.account);
-        json.end();
+    /// An instance as it is listed.
+    fn instance(&self, out: &mut Writer<'_>, view: &InstanceView) {
+        out.text("Id", &view.id);
+        output::attributes(out, &view.attributes);
+        out.text("CreatedByAccount", &self.context.scope.account);
     }
 }

@@ -3,73 +3,67 @@
 use tsugite_aws::AwsError;
 use tsugite_aws::error::shorten;
 use tsugite_engine::RegistryStore;
-use tsugite_registry::{OperationField, OperationNotFound};
+use tsugite_registry::{Filter, OperationField, OperationNotFound};
 
 use super::Call;
-use super::errors::IntoAws as _;
-use super::input::{filters, page, required};
-use super::output::{answer, date, some};
+use super::errors::named;
+use super::input::{page, required};
+use super::output::{date, operation_of, operation_text, some};
+use super::{discover, filters};
 
 pub(super) async fn get<S: RegistryStore>(call: Call<'_, S>) -> Result<Vec<u8>, AwsError> {
+    discover::own_account(&call)?;
     let text = required(&call.fields, "OperationId")?;
-    let wanted = || OperationNotFound {
-        wanted: shorten(text).into_owned(),
+    let absent = || {
+        let wanted = shorten(text).into_owned();
+        named("OperationNotFound", &OperationNotFound { wanted })
     };
-    let id = text.parse().map_err(|_| wanted().into_aws())?;
-    let operation = call.store.get_operation(id).await.map_err(|e| e.into_aws())?;
-    Ok(answer(|json| {
-        json.member("Operation");
-        json.begin();
-        json.text("Id", &operation.id.to_string());
-        json.text("OwnerAccount", &call.context.scope.account);
-        json.text("Type", operation.kind.name());
-        json.text("Status", "SUCCESS");
-        date(json, "CreateDate", operation.at);
-        date(json, "UpdateDate", operation.at);
-        json.member("Targets");
-        json.begin();
-        some(
-            json,
-            "NAMESPACE",
-            operation.namespace.map(|id| id.to_string()).as_deref(),
-        );
-        some(
-            json,
-            "SERVICE",
-            operation.service.map(|id| id.to_string()).as_deref(),
-        );
-        some(json, "INSTANCE", operation.instance.as_deref());
-        json.end();
-        json.end();
+    let id = operation_of(text).ok_or_else(absent)?;
+    let operation = call.store.get_operation(id).await;
+    let operation = operation.map_err(|e| call.refusal(e))?;
+    Ok(call.answer(|out| {
+        out.member("Operation");
+        out.begin();
+        out.text("Id", &operation_text(operation.id));
+        out.text("OwnerAccount", &call.context.scope.account);
+        out.text("Type", operation.kind.name());
+        out.text("Status", "SUCCESS");
+        date(out, "CreateDate", operation.at);
+        date(out, "UpdateDate", operation.at);
+        out.member("Targets");
+        out.begin();
+        let namespace = operation.namespace.map(|id| id.to_string());
+        let service = operation.service.map(|id| id.to_string());
+        some(out, "NAMESPACE", namespace.as_deref());
+        some(out, "SERVICE", service.as_deref());
+        some(out, "INSTANCE", operation.instance.as_deref());
+        out.end();
+        out.end();
     }))
 }
 
 pub(super) async fn list<S: RegistryStore>(call: Call<'_, S>) -> Result<Vec<u8>, AwsError> {
-    let fields = |name: &str| match name {
-        "NAMESPACE_ID" => Some(OperationField::NamespaceId),
-        "SERVICE_ID" => Some(OperationField::ServiceId),
-        "STATUS" => Some(OperationField::Status),
-        "TYPE" => Some(OperationField::Type),
-        "UPDATE_DATE" => Some(OperationField::UpdateDate),
-        _ => None,
+    let field = |name: &str| match name {
+        "NAMESPACE_ID" => OperationField::NamespaceId,
+        "SERVICE_ID" => OperationField::ServiceId,
+        "STATUS" => OperationField::Status,
+        "TYPE" => OperationField::Type,
+        _ => OperationField::UpdateDate,
     };
-    let filters = filters(&call.fields, fields)?;
+    let filters = filters::read(&call, filters::OPERATIONS)?.into_iter();
+    let filters = filters.map(|filter| Filter {
+        field: field(filter.field),
+        condition: filter.condition,
+        values: filter.values,
+    });
     let page = page(&call.fields)?;
-    let listed = call
-        .store
-        .list_operations(filters, page)
-        .await
-        .map_err(|e| e.into_aws())?;
-    Ok(answer(|json| {
-        json.member("Operations");
-        json.begin_list();
-        for operation in &listed.entries {
-            json.begin();
-            json.text("Id", &operation.id.to_string());
-            json.text("Status", "SUCCESS");
-            json.end();
-        }
-        json.end_list();
-        some(json, "NextToken", listed.next.as_deref());
+    let listed = call.store.list_operations(filters.collect(), page).await;
+    let listed = listed.map_err(|e| call.refusal(e))?;
+    Ok(call.answer(|out| {
+        let next = listed.next.as_deref();
+        call.list(out, "Operations", &listed.entries, next, |out, operation| {
+            out.text("Id", &operation_text(operation.id));
+            out.text("Status", "SUCCESS");
+        });
     }))
 }

@@ -1,29 +1,26 @@
-//! CreateService, DeleteService, GetService, ListServices.
+//! Create, update, delete, get and list services.
 
 use tsugite_aws::error::shorten;
 use tsugite_aws::{AwsError, Fields};
 use tsugite_engine::RegistryStore;
 use tsugite_registry::{
     CheckKind, CreateService, DnsConfig, DnsRecord, HealthCheck, HealthSource, NamespaceId, RecordType,
-    RoutingPolicy, ServiceId,
+    RoutingPolicy, ServiceId, UpdateService,
 };
 
 use super::Call;
-use super::errors::{IntoAws as _, invalid, unsupported};
-use super::input::{filters, namespace_id, no_tags, owned, page, ranged, required, service_id};
-use super::output::{answer, some};
+use super::errors::{invalid, unsupported};
+use super::filters::{self, Owner};
+use super::input::{missing, namespace_id, note, owned, page, ranged, required, service_id, structure, tags};
 
 pub(super) async fn create<S: RegistryStore>(call: Call<'_, S>) -> Result<Vec<u8>, AwsError> {
     let fields = &call.fields;
-    no_tags(fields)?;
     let dns_config = fields.object("DnsConfig")?;
     let namespace = match (fields.text("NamespaceId")?, dns_config) {
         (None, Some(dns)) => dns.text("NamespaceId")?,
         (given, _) => given,
     };
-    let Some(namespace) = namespace else {
-        return Err(invalid("The request must contain the parameter NamespaceId."));
-    };
+    let namespace = namespace.ok_or_else(|| missing("NamespaceId"))?;
     let dns = match fields.text("Type")? {
         None => dns_config.map(dns).transpose()?,
         Some("HTTP") if dns_config.is_none() => None,
@@ -38,18 +35,12 @@ pub(super) async fn create<S: RegistryStore>(call: Call<'_, S>) -> Result<Vec<u8
         creator_request_id: owned(fields, "CreatorRequestId")?,
         dns,
         health: health(fields)?,
+        tags: tags(fields)?,
     };
-    let view = call
-        .store
-        .create_service(command)
-        .await
-        .map_err(|e| e.into_aws())?;
-    Ok(answer(|json| {
-        json.member("Service");
-        json.begin();
-        call.service(json, &view);
-        json.end();
-    }))
+    let created = call.store.create_service(command).await;
+    let view = created.map_err(|e| call.refusal(e))?;
+    note("CreateService", view.lenient().err().as_ref());
+    Ok(call.whole_service(&view))
 }
 
 fn dns(config: &Fields<'_>) -> Result<DnsConfig, AwsError> {
@@ -58,25 +49,28 @@ fn dns(config: &Fields<'_>) -> Result<DnsConfig, AwsError> {
         Some("WEIGHTED") => RoutingPolicy::Weighted,
         Some(other) => return Err(invalid(format!("{} is not a routing policy.", shorten(other)))),
     };
+    let records = records(config)?;
+    Ok(DnsConfig { routing, records })
+}
+
+fn records(config: &Fields<'_>) -> Result<Vec<DnsRecord>, AwsError> {
     let record = |record: &Fields<'_>| {
         let kind = match required(record, "Type")? {
             "A" => RecordType::A,
             "AAAA" => RecordType::Aaaa,
             "SRV" => RecordType::Srv,
-            "CNAME" => return Err(unsupported("The record type CNAME")),
+            "CNAME" => RecordType::Cname,
             other => return Err(invalid(format!("{} is not a record type.", shorten(other)))),
         };
-        let ttl = ranged(record, "TTL", 0..=i64::from(i32::MAX))?;
-        match ttl {
-            None => Err(invalid("A DNS record must contain the parameter TTL.")),
+        match ranged(record, "TTL", 0..=i64::from(i32::MAX))? {
+            None => Err(missing("TTL")),
             ttl => Ok(DnsRecord { kind, ttl }),
         }
     };
-    let records = config.objects("DnsRecords")?;
-    Ok(DnsConfig {
-        routing,
-        records: records.into_iter().map(record).collect::<Result<_, _>>()?,
-    })
+    if config.get("DnsRecords").is_none() {
+        return Err(missing("DnsRecords"));
+    }
+    config.objects("DnsRecords")?.into_iter().map(record).collect()
 }
 
 fn health(fields: &Fields<'_>) -> Result<HealthSource, AwsError> {
@@ -114,58 +108,52 @@ fn check(config: &Fields<'_>) -> Result<HealthCheck, AwsError> {
     })
 }
 
+pub(super) async fn update<S: RegistryStore>(call: Call<'_, S>) -> Result<Vec<u8>, AwsError> {
+    let change = structure(&call.fields, "Service")?;
+    let command = UpdateService {
+        id: service_id(required(&call.fields, "Id")?)?,
+        operation: call.new_operation(),
+        description: owned(change, "Description")?,
+        records: change.object("DnsConfig")?.map(records).transpose()?,
+        check: change.object("HealthCheckConfig")?.map(check).transpose()?,
+    };
+    let updated = call.store.update_service(command).await;
+    updated.map(|id| call.operation(id)).map_err(|e| call.refusal(e))
+}
+
 pub(super) async fn delete<S: RegistryStore>(call: Call<'_, S>) -> Result<Vec<u8>, AwsError> {
     let id = service_id(required(&call.fields, "Id")?)?;
     let deleted = call.store.delete_service(id).await;
-    deleted.map(|()| Vec::from("{}")).map_err(|e| e.into_aws())
+    deleted.map(|()| call.answer(|_| {})).map_err(|e| call.refusal(e))
 }
 
 pub(super) async fn get<S: RegistryStore>(call: Call<'_, S>) -> Result<Vec<u8>, AwsError> {
     let id = service_id(required(&call.fields, "Id")?)?;
-    let view = call.store.get_service(id).await.map_err(|e| e.into_aws())?;
-    Ok(answer(|json| {
-        json.member("Service");
-        json.begin();
-        call.service(json, &view);
-        json.end();
-    }))
+    let view = call.store.get_service(id).await.map_err(|e| call.refusal(e))?;
+    Ok(call.whole_service(&view))
 }
 
 pub(super) async fn list<S: RegistryStore>(call: Call<'_, S>) -> Result<Vec<u8>, AwsError> {
-    let fields = |name: &str| match name {
-        "NAMESPACE_ID" => Some(true),
-        "RESOURCE_OWNER" => Some(false),
-        _ => None,
-    };
-    let account = &call.context.scope.account;
     let mut namespaces: Option<Vec<NamespaceId>> = None;
-    for filter in filters(&call.fields, fields)? {
-        if filter.field {
+    for filter in filters::read(&call, filters::SERVICES)? {
+        if filter.field == "NAMESPACE_ID" {
             // What cannot be an id names no namespace, so it keeps nothing.
             let ids = filter.values.iter().filter_map(|v| namespace_id(v).ok());
             namespaces = Some(match namespaces {
                 None => ids.collect(),
                 Some(before) => ids.filter(|id| before.contains(id)).collect(),
             });
-        } else if !filter.values.iter().any(|v| v == "SELF" || v == account) {
+        } else if Owner::of(&filter)? == Owner::Others {
             namespaces = Some(Vec::new());
         }
     }
     let page = page(&call.fields)?;
-    let listed = call
-        .store
-        .list_services(namespaces, page)
-        .await
-        .map_err(|e| e.into_aws())?;
-    Ok(answer(|json| {
-        json.member("Services");
-        json.begin_list();
-        for view in &listed.entries {
-            json.begin();
-            call.service(json, view);
-            json.end();
-        }
-        json.end_list();
-        some(json, "NextToken", listed.next.as_deref());
+    let listed = call.store.list_services(namespaces, page).await;
+    let listed = listed.map_err(|e| call.refusal(e))?;
+    Ok(call.answer(|out| {
+        let next = listed.next.as_deref();
+        call.list(out, "Services", &listed.entries, next, |out, view| {
+            call.service(out, view);
+        });
     }))
 }

@@ -8,13 +8,15 @@ use serde_saphyr::Spanned;
 use tracing::level_filters::LevelFilter;
 use tsugite_base::limits;
 use tsugite_base::names::{DEFAULT_ACCOUNT, DEFAULT_REGION, Scope};
+use tsugite_registry::Validation;
 
 use super::error::{ConfigError, Place, nearest};
 use super::keys;
 use super::raw::{self, Maybe, Raw};
 use super::reader::Reader;
 use super::{
-    Admin, Auth, Aws, Config, Dns, Listen, Log, LogFormat, Overrides, Secret, circuit, declared, sns, text,
+    Admin, Auth, Aws, Config, Dns, Listen, Log, LogFormat, Overrides, Registry, Secret, circuit, declared,
+    sns, text,
 };
 
 /// More than that in flight is no use of a queue.
@@ -72,6 +74,7 @@ pub(super) fn build(file: Option<&Path>, raw: Raw, flags: &Overrides) -> Result<
         aws,
         admin,
         dns: dns(&mut r, raw.dns),
+        registry: registry(&mut r, raw.registry),
         declared: declared::declared(
             &mut r,
             raw.queues,
@@ -348,6 +351,14 @@ fn host_name(value: String) -> Result<String, String> {
             .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':' | b'[' | b']'));
     let text = format!("`{value}` is not a host name");
     good.then(|| value.to_lowercase()).ok_or(text)
+}
+
+fn registry(r: &mut Reader, raw: raw::Registry) -> Registry {
+    let modes = [("lenient", Validation::Lenient), ("strict", Validation::Strict)];
+    let validation = r.maybe(raw.validation, |value| one_of(&value, &modes));
+    Registry {
+        validation: validation.unwrap_or_default(),
+    }
 }
 
 fn dns(r: &mut Reader, raw: raw::Dns) -> Dns {

@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tsugite_base::names::Scope;
+use tsugite_registry::Validation;
 
 pub use circuit::Circuit;
 pub use declared::{Declared, HealthCheck, Instance, Protocol, Queue, Route, Service, ServiceName};
@@ -60,6 +61,8 @@ pub struct Config {
     pub admin: Admin,
     /// The DNS door.
     pub dns: Dns,
+    /// The registry.
+    pub registry: Registry,
     /// Queues, topics, services and routes that shall exist.
     pub declared: Declared,
     /// The circuit breaker of services that declare none of their own.
@@ -153,6 +156,13 @@ impl std::fmt::Debug for Secret {
     }
 }
 
+/// Settings of the registry.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Registry {
+    /// How much of what AWS refuses is refused.
+    pub validation: Validation,
+}
+
 /// Settings of the DNS door.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dns {
@@ -223,6 +233,7 @@ impl Config {
             ("aws", (&a.aws.scope, &a.aws.host) != (&b.aws.scope, &b.aws.host)),
             ("aws.sns", a.aws.sns != b.aws.sns),
             ("dns.ttl", a.dns.ttl != b.dns.ttl),
+            ("registry", a.registry != b.registry),
         ]
         .into_iter()
         .filter_map(|(key, differs)| differs.then_some(key))
@@ -253,6 +264,7 @@ impl Config {
                 ttl: old.dns.ttl,
                 max_answers: new.dns.max_answers,
             },
+            registry: old.registry,
             ..new.clone()
         }
     }

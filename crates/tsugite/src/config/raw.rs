@@ -39,6 +39,8 @@ pub(super) struct Raw {
     #[serde(deserialize_with = "section")]
     pub(super) dns: Dns,
     #[serde(deserialize_with = "section")]
+    pub(super) registry: Registry,
+    #[serde(deserialize_with = "section")]
     pub(super) queues: Vec<Queue>,
     #[serde(deserialize_with = "section")]
     pub(super) topics: Vec<Topic>,
@@ -128,6 +130,12 @@ pub(super) struct Admin {
     pub(super) allowed_hosts: Vec<Text>,
     #[serde(deserialize_with = "section")]
     pub(super) allowed_origins: Vec<Text>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Registry {
+    pub(super) validation: Maybe<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -22,7 +22,7 @@ fn refused(yaml: &str, expected: &str) {
 #[test]
 fn nothing_at_all_is_the_default() {
     let bare = Config::load(None, &Overrides::default()).unwrap();
-    let names_only = "listen:\nlog:\naws:\nadmin: {allowed_hosts: }\ndns:\nqueues:\ntopics:\nservices:\nroutes:\ncircuit: {open: }\n";
+    let names_only = "listen:\nlog:\naws:\nadmin: {allowed_hosts: }\ndns:\nregistry:\nqueues:\ntopics:\nservices:\nroutes:\ncircuit: {open: }\n";
     for yaml in ["", "# nothing\n", "\n\n", names_only] {
         let read = parse(yaml).unwrap();
         assert_eq!(Config { file: None, ..read }, bare, "{yaml:?}");

@@ -71,14 +71,14 @@ fn soa(zone: &Zone, serial: u32) -> Record {
     }
 }
 
-/// Some of the instances, at random and in random order: one for `WEIGHTED`, up to the limit for `MULTIVALUE`.
+/// Some of the instances, at random and in random order: one by weight for `WEIGHTED`, up to the limit for
+/// `MULTIVALUE`.
 fn choose<'d>(service: &'d Service, max_answers: usize, random: &mut SplitMix64) -> Vec<&'d Instance> {
-    let limit = match service.routing {
-        RoutingPolicy::Multivalue => max_answers,
-        RoutingPolicy::Weighted => 1,
-    };
+    if service.routing == RoutingPolicy::Weighted {
+        return by_weight(&service.instances, random).into_iter().collect();
+    }
     let mut all: Vec<_> = service.instances.iter().collect();
-    let count = all.len().min(limit);
+    let count = all.len().min(max_answers);
     for at in 0..count {
         let left = (all.len() - at) as u64;
         all.swap(at, at + usize::try_from(random.below(left)).unwrap_or_default());
@@ -87,7 +87,33 @@ fn choose<'d>(service: &'d Service, max_answers: usize, random: &mut SplitMix64)
     all
 }
 
+/// One of them; those without weight only if none has any.
+fn by_weight<'d>(instances: &'d [Instance], random: &mut SplitMix64) -> Option<&'d Instance> {
+    let sum: u64 = instances.iter().map(|i| u64::from(i.weight)).sum();
+    if sum == 0 {
+        let at = random.below((instances.len() as u64).max(1));
+        return instances.get(usize::try_from(at).unwrap_or_default());
+    }
+    let mut at = random.below(sum);
+    instances.iter().find(|instance| {
+        let weight = u64::from(instance.weight);
+        let here = at < weight;
+        at = at.saturating_sub(weight);
+        here
+    })
+}
+
 fn of_service(reply: &mut Reply, query: &Query, service: &Service, chosen: &[&Instance]) {
+    if let Some(ttl) = service.ttl(RecordType::Cname) {
+        // Whatever is asked for, the answer is under another name (RFC 1034 section 3.6.2).
+        let named = chosen.iter().find_map(|instance| instance.cname.as_deref());
+        reply.answers.extend(named.map(|target| Record {
+            name: service.name.clone(),
+            ttl,
+            data: Data::Cname(target.clone()),
+        }));
+        return;
+    }
     // ANY gets one type, which RFC 8482 allows and amplification dislikes.
     let first = [RecordType::A, RecordType::Aaaa, RecordType::Srv]
         .into_iter()
@@ -107,6 +133,7 @@ fn of_service(reply: &mut Reply, query: &Query, service: &Service, chosen: &[&In
             RecordType::A => instance.ipv4.map(Data::A),
             RecordType::Aaaa => instance.ipv6.map(Data::Aaaa),
             RecordType::Srv => srv(instance),
+            RecordType::Cname => None,
         };
         let record = |data| Record {
             name: service.name.clone(),

@@ -8,12 +8,15 @@ use std::sync::Arc;
 use tsugite_base::names::DEFAULT_NAMESPACE;
 use tsugite_discovery::dns::Name;
 use tsugite_registry::{
-    Changes, HealthStatus, InstanceView, NamespaceKind, NamespaceView, RecordType, RoutingPolicy, ServiceId,
-    ServiceView, ipv4_of, ipv6_of, port_of,
+    Changes, HealthStatus, InstanceView, NamespaceView, RecordType, RoutingPolicy, ServiceId, ServiceView,
+    cname_of, ipv4_of, ipv6_of, port_of, weight_of,
 };
 
 /// TTL of negative answers in the default namespace as long as nothing is registered in it, in seconds.
 const DEFAULT_SOA_TTL: u32 = 1;
+
+/// Weight of an instance that names none.
+const DEFAULT_WEIGHT: u32 = tsugite_traffic::table::DEFAULT_WEIGHT;
 
 /// All zones.
 #[derive(Debug, Default)]
@@ -44,8 +47,8 @@ pub(super) struct Service {
     pub(super) name: Name,
     /// Which instances an answer holds.
     pub(super) routing: RoutingPolicy,
-    /// TTL of its A, AAAA and SRV records; `None` if it has none of that type.
-    ttls: [Option<u32>; 3],
+    /// TTL of its A, AAAA, SRV and CNAME records; `None` if it has none of that type.
+    ttls: [Option<u32>; 4],
     /// Those that may be answered: healthy ones, or all if none is.
     pub(super) instances: Vec<Instance>,
     /// All, by id in lower case.
@@ -63,6 +66,10 @@ pub(super) struct Instance {
     pub(super) ipv6: Option<Ipv6Addr>,
     /// For SRV records.
     pub(super) port: Option<u16>,
+    /// For CNAME records.
+    pub(super) cname: Option<Arc<Name>>,
+    /// Its share of the answers of a service whose policy is `WEIGHTED`.
+    pub(super) weight: u32,
 }
 
 /// What a name means.
@@ -88,7 +95,7 @@ impl Service {
     fn new(zone: &Name, view: &ServiceView, instances: &[InstanceView]) -> Option<Service> {
         let dns = view.service.dns.as_ref()?;
         let name = Name::under(&view.service.name, zone).ok()?;
-        let mut ttls = [None; 3];
+        let mut ttls = [None; 4];
         for record in &dns.records {
             ttls[index(record.kind)] = Some(record.ttl.unwrap_or(view.default_ttl));
         }
@@ -121,6 +128,8 @@ impl Instance {
             ipv4: ipv4_of(&view.attributes),
             ipv6: ipv6_of(&view.attributes),
             port: port_of(&view.attributes),
+            cname: cname_of(&view.attributes).and_then(|name| Name::from_text(name).ok().map(Arc::new)),
+            weight: weight_of(&view.attributes).unwrap_or(DEFAULT_WEIGHT),
         }
     }
 }
@@ -130,6 +139,7 @@ const fn index(kind: RecordType) -> usize {
         RecordType::A => 0,
         RecordType::Aaaa => 1,
         RecordType::Srv => 2,
+        RecordType::Cname => 3,
     }
 }
 
@@ -171,9 +181,7 @@ impl Directory {
     /// is registered in it, so that whoever asks too early hears "not yet" and not "not here".
     fn keep_zones(&mut self, namespaces: &[NamespaceView]) {
         let mut old = std::mem::take(&mut self.zones);
-        let dns = namespaces
-            .iter()
-            .filter(|view| view.namespace.kind == NamespaceKind::DnsPrivate);
+        let dns = namespaces.iter().filter(|view| view.namespace.kind.is_dns());
         let named = dns.map(|view| (view.namespace.name.as_str(), view.soa_ttl));
         for (name, soa_ttl) in std::iter::once((DEFAULT_NAMESPACE, DEFAULT_SOA_TTL)).chain(named) {
             let key = zone_key(name);

@@ -6,9 +6,9 @@ use tsugite_base::Timestamp;
 use tsugite_base::rng::SplitMix64;
 use tsugite_discovery::dns::{CLASS_IN, Code, Data, Name, Query, Reply, kind};
 use tsugite_registry::{
-    Changes, DnsConfig, DnsRecord, Health, HealthSource, HealthStatus, IPV4, IPV6, InstanceView, Namespace,
-    NamespaceId, NamespaceKind, NamespaceView, PORT, RecordType, RoutingPolicy, Service, ServiceId,
-    ServiceView,
+    CNAME, Changes, DnsConfig, DnsRecord, Health, HealthSource, HealthStatus, IPV4, IPV6, InstanceView,
+    Namespace, NamespaceId, NamespaceKind, NamespaceView, PORT, RecordType, RoutingPolicy, Service,
+    ServiceId, ServiceView, WEIGHT,
 };
 
 use super::answer::answer;
@@ -133,6 +133,7 @@ fn texts(reply: &Reply) -> Vec<String> {
         Data::A(ip) => ip.to_string(),
         Data::Aaaa(ip) => ip.to_string(),
         Data::Srv { port, target, .. } => format!("{target}:{port}"),
+        Data::Cname(target) => target.to_string(),
         Data::Soa { minimum, .. } => format!("soa {minimum}"),
     };
     let mut texts: Vec<_> = reply.answers.iter().map(|r| text(&r.data)).collect();
@@ -316,4 +317,61 @@ fn changes_replace_and_remove() {
     (change.full, change.services) = (true, vec![]);
     directory.update(&change);
     assert_eq!(texts(&ask(&directory, "internal", kind::SOA)), ["soa 1"]);
+}
+
+fn with(view: InstanceView, pairs: &[(&str, &str)]) -> InstanceView {
+    let mut attributes = (*view.attributes).clone();
+    attributes.extend(pairs.iter().map(|(k, v)| ((*k).into(), (*v).into())));
+    InstanceView {
+        attributes: Arc::new(attributes),
+        ..view
+    }
+}
+
+#[test]
+fn a_cname_answers_whatever_is_asked() {
+    let mut view = service(1, "old", "internal", &[RecordType::Cname]);
+    view.service.dns.as_mut().unwrap().routing = RoutingPolicy::Weighted;
+    let instance = with(
+        instance("i", "10.0.0.1", HealthStatus::Healthy),
+        &[(CNAME, "new.example.")],
+    );
+    let directory = directory(vec![(view, vec![instance])]);
+    for asked in [kind::A, kind::AAAA, kind::CNAME, kind::ANY] {
+        let reply = ask(&directory, "old.internal", asked);
+        assert_eq!(
+            texts(&reply),
+            [Name::from_text("new.example").unwrap().to_string()],
+            "{asked}"
+        );
+        assert_eq!(reply.answers[0].ttl, 5);
+    }
+}
+
+#[test]
+fn weights_share_the_answers() {
+    let mut view = service(1, "w", "internal", &[RecordType::A]);
+    view.service.dns.as_mut().unwrap().routing = RoutingPolicy::Weighted;
+    let of = |id, ip, weight| with(instance(id, ip, HealthStatus::Healthy), &[(WEIGHT, weight)]);
+    for (weights, expected) in [
+        (["300", "100"], 600..900),
+        (["0", "1"], 0..1),
+        (["0", "0"], 350..650),
+    ] {
+        let instances = vec![of("a", "10.0.0.1", weights[0]), of("b", "10.0.0.2", weights[1])];
+        let directory = directory(vec![(view.clone(), instances)]);
+        let mut random = SplitMix64::new(7);
+        let query = Query {
+            id: 1,
+            recursion_desired: true,
+            name: Name::from_text("w.internal").unwrap(),
+            kind: kind::A,
+            class: CLASS_IN,
+            edns: None,
+        };
+        let first = (0..1_000)
+            .filter(|_| texts(&answer(&directory, &query, 8, &mut random)) == ["10.0.0.1"])
+            .count();
+        assert!(expected.contains(&first), "{weights:?}: {first}");
+    }
 }

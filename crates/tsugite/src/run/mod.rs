@@ -183,6 +183,7 @@ impl<S: Store> Program<S> {
             any_host: config.insecure,
             auth: keys::mode(config.aws.auth),
             keys: keys::keys(&config.aws.keys),
+            validation: config.registry.validation,
         };
         let base_url = base_url(&config, &addresses);
         let keys = config.data.join("sns");

@@ -80,6 +80,10 @@ fn top() -> Keys {
         ("aws", object("The AWS port.", &[], aws())),
         ("admin", object("The admin port.", &[], admin())),
         ("dns", object("The DNS port.", &[], dns())),
+        (
+            "registry",
+            object("Namespaces, services and instances.", &[], registry()),
+        ),
         ("queues", declared("Queues", "A queue.", queue())),
         ("topics", declared("Topics", "A topic.", topics::topic())),
         ("services", declared("Services", "A service.", service())),
@@ -244,6 +248,16 @@ fn admin() -> Keys {
             list("Origins whose pages may write, beside the port's own.", origin),
         ),
     ]
+}
+
+fn registry() -> Keys {
+    vec![(
+        "validation",
+        json!({
+            "description": "How much of what AWS refuses Cloud Map refuses: all of it (strict), or what would do harm here (lenient).",
+            "enum": ["lenient", "strict"], "default": "lenient"
+        }),
+    )]
 }
 
 fn dns() -> Keys {
