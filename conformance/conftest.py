@@ -4,10 +4,12 @@ import uuid
 
 import pytest
 
+import cloudmap_check
 import model_check
 from process import Tsugite
 
 model_check.watch()
+cloudmap_check.watch()
 
 
 @pytest.fixture

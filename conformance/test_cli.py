@@ -112,3 +112,21 @@ def test_unknown_actions_are_refused_over_raw_http(tsugite, service):
         command += ["-d", "Action=Fly&Version=2010-03-31"]
     status = subprocess.run(command, capture_output=True, text=True, timeout=20).stdout
     assert status == ("404" if service in targets else "400")
+
+
+def test_cloud_map(tsugite):
+    call = lambda *arguments, **more: aws(tsugite, "servicediscovery", *arguments, **more)
+    made = call("create-public-dns-namespace", "--name", "cli.example.com", "--tags", "Key=team,Value=shop")
+    operation = call("get-operation", "--operation-id", made["OperationId"])["Operation"]
+    namespace = call("get-namespace", "--id", operation["Targets"]["NAMESPACE"])["Namespace"]
+    tags = call("list-tags-for-resource", "--resource-arn", namespace["Arn"])["Tags"]
+    assert tags == [{"Key": "team", "Value": "shop"}]
+    service = call("create-service", "--name", "orders", "--namespace-id", namespace["Id"],
+                   "--dns-config", "RoutingPolicy=WEIGHTED,DnsRecords=[{Type=CNAME,TTL=5}]")["Service"]
+    call("update-service-attributes", "--service-id", service["Id"], "--attributes", "owner=me")
+    call("register-instance", "--service-id", service["Id"], "--instance-id", "i",
+         "--attributes", "AWS_INSTANCE_CNAME=elsewhere.example")
+    found = call("discover-instances", "--namespace-name", "cli.example.com", "--service-name", "orders")["Instances"]
+    assert [instance["InstanceId"] for instance in found] == ["i"]
+    assert dig(tsugite, "orders.cli.example.com", "A", "+short").strip() == "elsewhere.example."
+    assert "ServiceNotFound" in call("get-service", "--id", "srv-none", refused=True)
