@@ -5,6 +5,7 @@
 #![cfg(test)]
 
 mod aws_auth;
+mod aws_cbor;
 mod aws_json;
 mod aws_query;
 mod broker_records;

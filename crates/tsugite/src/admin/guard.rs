@@ -9,7 +9,7 @@ use http::header::{AUTHORIZATION, HOST, ORIGIN};
 use http::{HeaderMap, Method};
 
 use super::answer::Problem;
-use crate::config;
+use crate::{config, deliver};
 
 /// The rules; replaced when the configuration is loaded again.
 #[derive(Clone, Debug)]
@@ -24,6 +24,10 @@ impl Guard {
 
     /// Checks a request. `open` is a resource that shows nothing of interest and needs no token.
     pub(super) fn check(&self, method: &Method, headers: &HeaderMap, open: bool) -> Result<(), Problem> {
+        // Who may subscribe an endpoint chooses its URL: it must not be a way to speak with the operator's voice.
+        if deliver::is_delivery(headers) {
+            return Err(Problem::origin("a topic's delivery"));
+        }
         let host = headers
             .get(HOST)
             .and_then(|host| host.to_str().ok())
@@ -137,6 +141,18 @@ mod tests {
             Ok(()) => 200,
             Err(problem) => problem.answer().status().as_u16(),
         }
+    }
+
+    #[test]
+    fn deliveries_of_topics_are_nobody() {
+        let guard = guard(Some("a token of some length"));
+        let headers = [
+            ("host", "127.0.0.1:9901"),
+            ("authorization", "Bearer a token of some length"),
+            ("x-amz-sns-message-type", "SubscriptionConfirmation"),
+        ];
+        assert_eq!(check(&guard, Method::POST, &headers[..2]), 200);
+        assert_eq!(check(&guard, Method::POST, &headers), 403);
     }
 
     #[test]

@@ -26,8 +26,8 @@ use super::named::Named;
 use super::policies::Policies;
 use super::reply::{self, Protocol};
 use super::{body, connection, sns, sqs, sts};
-use crate::cloudmap;
 use crate::signing::{self, Signer};
+use crate::{cloudmap, deliver};
 
 /// What the operator decides about the door.
 #[derive(Clone, Debug, Default)]
@@ -272,11 +272,7 @@ impl<S: Messaging + RegistryStore> Served<S> {
         let presigned = form.get("X-Amz-Credential");
         let credential = credential_of(&head.headers, presigned);
         answered.service = service_of(&form, credential, head.uri.path());
-        answered.protocol = Protocol::Query(match answered.service {
-            "sqs" => sqs::NAMESPACE,
-            "sts" => sts::NAMESPACE,
-            _ => sns::NAMESPACE,
-        });
+        answered.protocol = Protocol::Query(namespace_of(answered.service));
         form.only("Action")?;
         check_version(&form, answered.service)?;
         let asked = Asked {
@@ -325,6 +321,12 @@ impl<S: Messaging + RegistryStore> Served<S> {
 
     /// Keeps web pages out where nothing else does.
     fn guard(&self, head: &request::Parts) -> Result<(), AwsError> {
+        // Who may subscribe an endpoint chooses its URL, which would otherwise act here in the name of nobody.
+        if deliver::is_delivery(&head.headers) {
+            return Err(guard::denied(
+                "Deliveries of topics may not use this port.".into(),
+            ));
+        }
         match self.door.auth.mode {
             Mode::Off => self.door.guard.check(&head.uri, &head.headers),
             // A page has no key to sign with.
@@ -406,6 +408,14 @@ fn trace_of(headers: &HeaderMap) -> Option<String> {
     let text = |name: &str| headers.get(name)?.to_str().ok();
     let stated = text("x-amzn-trace-id").map(str::to_owned);
     stated.or_else(|| trace::header_of_traceparent(text("traceparent")?))
+}
+
+fn namespace_of(service: &str) -> &'static str {
+    match service {
+        "sqs" => sqs::NAMESPACE,
+        "sts" => sts::NAMESPACE,
+        _ => sns::NAMESPACE,
+    }
 }
 
 /// The service that a Query request means: by its version, its signature, its path, or an action that only one has.

@@ -79,7 +79,7 @@ pub(super) fn host_of(authority: &str) -> &str {
     authority.rsplit_once(':').map_or(authority, |(host, _)| host)
 }
 
-fn denied(message: String) -> AwsError {
+pub(super) fn denied(message: String) -> AwsError {
     AwsError::sender("AccessDeniedException", "AccessDenied", 403, message)
 }
 

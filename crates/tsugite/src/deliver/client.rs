@@ -379,7 +379,7 @@ impl EndpointClient {
     }
 }
 
-const MESSAGE_TYPE: HeaderName = HeaderName::from_static("x-amz-sns-message-type");
+pub(super) const MESSAGE_TYPE: HeaderName = HeaderName::from_static("x-amz-sns-message-type");
 const MESSAGE_ID: HeaderName = HeaderName::from_static("x-amz-sns-message-id");
 const TOPIC_ARN: HeaderName = HeaderName::from_static("x-amz-sns-topic-arn");
 const SUBSCRIPTION_ARN: HeaderName = HeaderName::from_static("x-amz-sns-subscription-arn");

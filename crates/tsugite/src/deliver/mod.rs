@@ -49,6 +49,11 @@ const CUT: Duration = Duration::from_secs(1);
 /// How long changes of subscriptions come together before they are looked at.
 const GATHER: Duration = Duration::from_millis(10);
 
+/// Whether a request is a delivery of a topic: ours, or another one's.
+pub fn is_delivery(headers: &http::HeaderMap) -> bool {
+    headers.contains_key(client::MESSAGE_TYPE)
+}
+
 /// What the deliverer needs of a store.
 pub trait Source: Clone + Send + Sync + 'static {
     /// Every outbox.

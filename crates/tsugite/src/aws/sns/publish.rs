@@ -74,8 +74,13 @@ async fn text<M: Messaging>(call: Call<'_, M>) -> Result<String, AwsError> {
         phone: call.given("PhoneNumber")?.to_owned(),
         entry: message::entry(id, call.form, "")?,
     };
+    let phone = command.phone.clone();
     let sent = call.store.send_text(command).await;
     sent.map_err(|error| error.into_aws())?;
+    tracing::info!(
+        phone,
+        "a text message was captured and sent nowhere: see `tsugite captured`"
+    );
     let mut out = String::new();
     xml::element(&mut out, "MessageId", &id.to_string());
     Ok(out)

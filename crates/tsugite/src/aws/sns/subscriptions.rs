@@ -6,6 +6,7 @@ use tsugite_engine::Messaging;
 
 use super::errors::{IntoAws as _, invalid};
 use super::{Call, access, token};
+use crate::deliver::EndpointUrl;
 
 pub(super) async fn subscribe<M: Messaging>(call: Call<'_, M>) -> Result<String, AwsError> {
     let topic = call.topic("TopicArn")?;
@@ -14,6 +15,7 @@ pub(super) async fn subscribe<M: Messaging>(call: Call<'_, M>) -> Result<String,
     if let Ok(queue) = QueueKey::from_arn("Endpoint", endpoint) {
         access::check_queue(&call, &topic, &queue).await?;
     }
+    check_endpoint(&protocol, endpoint)?;
     let command = Subscribe {
         id: call.world.uuid(),
         token: token::new(call.world, &topic.scope.region),
@@ -26,6 +28,12 @@ pub(super) async fn subscribe<M: Messaging>(call: Call<'_, M>) -> Result<String,
     };
     let subscribed = call.store.subscribe(command).await;
     let subscribed = subscribed.map_err(|error| error.into_aws())?;
+    if matches!(call.given("Protocol")?, "email" | "email-json" | "sms") {
+        tracing::info!(
+            endpoint,
+            "what a topic would send there is captured: see `tsugite captured`"
+        );
+    }
     let shown = !subscribed.pending || is_true(&call, "ReturnSubscriptionArn");
     let arn = if shown {
         subscribed.subscription.arn().to_string()
@@ -33,6 +41,15 @@ pub(super) async fn subscribe<M: Messaging>(call: Call<'_, M>) -> Result<String,
         "pending confirmation".to_owned()
     };
     Ok(answer(&arn))
+}
+
+/// A URL to which nothing can ever be posted is better refused now than when a message waits for it.
+fn check_endpoint(protocol: &str, endpoint: &str) -> Result<(), AwsError> {
+    if !matches!(protocol, "http" | "https") || !endpoint.starts_with(&format!("{protocol}://")) {
+        return Ok(());
+    }
+    let checked = EndpointUrl::parse(endpoint);
+    checked.map(drop).map_err(|why| invalid("Endpoint", &why))
 }
 
 pub(super) async fn confirm<M: Messaging>(call: Call<'_, M>) -> Result<String, AwsError> {
