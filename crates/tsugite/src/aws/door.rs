@@ -273,13 +273,13 @@ impl<S: Messaging + RegistryStore> Served<S> {
         let credential = credential_of(&head.headers, presigned);
         answered.service = service_of(&form, credential, head.uri.path());
         answered.protocol = Protocol::Query(namespace_of(answered.service));
-        form.only("Action")?;
-        check_version(&form, answered.service)?;
         let asked = Asked {
             service: answered.service,
             open: answered.service == "sns" && sns::is_of_link(action),
         };
         let caller = self.caller(head, &body, asked)?;
+        form.only("Action")?;
+        check_version(&form, answered.service)?;
         let context = self.context(head, (caller, presigned), peer, id);
         if action.is_empty() {
             return Err(no_action(head));
