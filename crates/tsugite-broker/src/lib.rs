@@ -1,7 +1,7 @@
 //! The broker as a pure machine: queues, topics, subscriptions, leases, dead letters.
 //!
 //! [`Broker`] decides commands into [`Record`]s (`queues.rs`, `messages.rs`, `topics.rs`) and applies them
-//! (`apply.rs`). A queue (`queue.rs`) keeps about 70 bytes of a stored message: its text stays in the log, and
+//! (`apply.rs`). A queue (`queue.rs`) keeps a few bytes of a waiting message: its text stays in the log, and
 //! a receive says where ([`Lease`]); [`Message::read`] puts the two together again. There is no clock, no
 //! randomness and no I/O here, and no protocol: envelopes, checksums of bodies and error codes are the doors'.
 
