@@ -10,7 +10,7 @@ use tsugite_base::{Timestamp, Uuid};
 
 use crate::checksum::Attribute;
 use crate::json::JsonWriter;
-use crate::{query, time};
+use crate::query;
 
 /// How an envelope is signed: RSA PKCS#1 v1.5 over one of two digests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -82,7 +82,7 @@ impl Notification<'_> {
     /// What a signature covers. It does not depend on the subscription: one publish is signed once for all of them.
     pub fn string_to_sign(&self) -> String {
         let id = self.message_id.to_string();
-        let published = time::iso_millis(self.published);
+        let published = self.published.iso_millis();
         let subject = self.subject.map(|subject| ("Subject", subject));
         let members = [("Message", self.message), ("MessageId", &id)]
             .into_iter()
@@ -110,7 +110,7 @@ impl Notification<'_> {
             json.text("Subject", subject);
         }
         json.text("Message", self.message);
-        json.text("Timestamp", &time::iso_millis(self.published));
+        json.text("Timestamp", &self.published.iso_millis());
         if let Some(signature) = &self.signature {
             signature.write(&mut json);
         }
@@ -197,7 +197,7 @@ impl Confirmation<'_> {
             ("Message", self.message().as_str()),
             ("MessageId", &self.message_id.to_string()),
             ("SubscribeURL", &self.subscribe_url()),
-            ("Timestamp", &time::iso_millis(self.sent)),
+            ("Timestamp", &self.sent.iso_millis()),
             ("Token", self.token),
             ("TopicArn", self.topic_arn),
             ("Type", self.kind()),
@@ -215,7 +215,7 @@ impl Confirmation<'_> {
         json.text("TopicArn", self.topic_arn);
         json.text("Message", &self.message());
         json.text("SubscribeURL", &self.subscribe_url());
-        json.text("Timestamp", &time::iso_millis(self.sent));
+        json.text("Timestamp", &self.sent.iso_millis());
         if let Some(signature) = &self.signature {
             signature.write(&mut json);
         }

@@ -22,7 +22,6 @@ pub mod policy;
 pub mod query;
 pub mod shapes;
 pub mod sigv4;
-pub mod time;
 pub mod trace;
 pub mod xml;
 

@@ -5,7 +5,16 @@ use crate::Timestamp;
 impl Timestamp {
     /// UTC with milliseconds, for example `2026-01-02T03:04:05.678Z`.
     pub fn iso_millis(self) -> String {
-        iso_millis(self)
+        let millis = self.millis();
+        let (days, in_day) = (millis / 86_400_000, millis % 86_400_000);
+        let (year, month, day) = civil(days);
+        format!(
+            "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{:03}Z",
+            in_day / 3_600_000,
+            in_day / 60_000 % 60,
+            in_day / 1000 % 60,
+            in_day % 1000
+        )
     }
 
     /// The moment that a text names: UTC, as [`Timestamp::iso_millis`] writes it, with or without the fraction.
@@ -18,10 +27,13 @@ impl Timestamp {
         let mut date = date.split('-').map(number);
         let (year, month, day) = (date.next()??, date.next()??, date.next()??);
         let (time, millis) = match time.split_once('.') {
-            Some((time, fraction)) => {
-                number(fraction)?;
+            // Digits beyond milliseconds are read and left out.
+            Some((time, fraction))
+                if !fraction.is_empty() && fraction.bytes().all(|b| b.is_ascii_digit()) =>
+            {
                 (time, number(&format!("{fraction:0<3}")[..3])?)
             }
+            Some(_) => return None,
             None => (time, 0),
         };
         let mut time = time.split(':').map(number);
@@ -44,19 +56,6 @@ fn days_from_civil(year: u64, month: u64, day: u64) -> Option<u64> {
     let days = era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
     let days = days.checked_sub(719_468)?;
     (civil(days) == (year + u64::from(month <= 2), month, day)).then_some(days)
-}
-
-fn iso_millis(at: Timestamp) -> String {
-    let millis = at.millis();
-    let (days, in_day) = (millis / 86_400_000, millis % 86_400_000);
-    let (year, month, day) = civil(days);
-    format!(
-        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{:03}Z",
-        in_day / 3_600_000,
-        in_day / 60_000 % 60,
-        in_day / 1000 % 60,
-        in_day % 1000
-    )
 }
 
 /// Year, month and day of the proleptic Gregorian calendar, `days` after 1970-01-01. Counts in 400-year eras of
@@ -90,13 +89,19 @@ mod tests {
             (4_107_542_399_999, "2100-02-28T23:59:59.999Z"),
             (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
         ] {
-            assert_eq!(iso_millis(Timestamp(millis)), expected);
+            assert_eq!(Timestamp(millis).iso_millis(), expected);
             assert_eq!(Timestamp::from_iso(expected), Some(Timestamp(millis)));
         }
     }
 
     #[test]
     fn texts_that_name_no_moment() {
+        assert_eq!(
+            Timestamp::from_iso("1970-01-02T00:00:00Z"),
+            Some(Timestamp(86_400_000))
+        );
+        let long = "1970-01-02T00:00:00.001999999999999999999999Z";
+        assert_eq!(Timestamp::from_iso(long), Some(Timestamp(86_400_001)));
         assert_eq!(
             Timestamp::from_iso("2026-01-02T03:04:05Z"),
             Some(Timestamp(1_767_323_045_000))
@@ -109,6 +114,9 @@ mod tests {
             "",
             "2026-01-02",
             "2026-01-02T03:04:05",
+            "tomorrow",
+            "2026-01-31T12:00:00+01:00",
+            "2026-00-01T00:00:00Z",
             "2026-02-29T00:00:00Z",
             "2026-13-01T00:00:00Z",
             "2026-01-00T00:00:00Z",

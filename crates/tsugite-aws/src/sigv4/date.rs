@@ -39,7 +39,7 @@ pub(super) fn http(text: &str) -> Option<Timestamp> {
 /// Writes `20150830T123600Z`.
 pub(super) fn to_basic(at: Timestamp) -> String {
     // 2015-08-30T12:36:00.000Z
-    let iso = crate::time::iso_millis(at);
+    let iso = at.iso_millis();
     let mut text: String = iso.chars().take(19).filter(|c| !matches!(c, '-' | ':')).collect();
     text.push('Z');
     text

@@ -2,7 +2,6 @@
 
 use http::StatusCode;
 use serde_json::{Map, Value, json};
-use tsugite_aws::time::iso_millis;
 use tsugite_base::limits;
 use tsugite_broker::Captured;
 
@@ -48,7 +47,7 @@ fn body_of<S: Store>(admin: &Admin<S>, captured: &Captured) -> Value {
         .collect();
     json!({
         "id": captured.id.to_string(),
-        "sent": iso_millis(captured.sent),
+        "sent": captured.sent.iso_millis(),
         "protocol": captured.protocol.name(),
         "recipient": captured.endpoint,
         "topic_arn": captured.topic.as_ref().map(|topic| topic.arn().to_string()),

@@ -5,12 +5,11 @@ use std::time::Duration;
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tsugite_aws::time::iso_millis;
 use tsugite_base::Now;
+use tsugite_base::Timestamp;
 use tsugite_traffic::{CircuitReport, Override, State};
 
 use super::answer::{Answer, Links, Problem, document, with_links};
-use super::moment::utc;
 use super::resource::encode;
 use super::{Admin, Query, Store};
 use crate::config::text;
@@ -150,11 +149,11 @@ fn circuit_body(report: &CircuitReport, now: Now) -> Value {
         "circuit": report.id,
         "state": report.state.as_str(),
         "since": ago(now, report.since),
-        "until": report.until.map(|left| iso_millis(now.wall + left)),
+        "until": report.until.map(|left| (now.wall + left).iso_millis()),
         "reason": report.reason.map(|reason| reason.as_str()),
         "override": report.override_.as_ref().map(|wish| json!({
             "state": wish.what.as_str(),
-            "expires_at": wish.until.map(|left| iso_millis(now.wall + left)),
+            "expires_at": wish.until.map(|left| (now.wall + left).iso_millis()),
             "note": wish.note,
         })),
         "window": {
@@ -189,7 +188,7 @@ fn share(rate: f64) -> f64 {
 }
 
 fn ago(now: Now, age: Duration) -> String {
-    iso_millis(now.wall - age)
+    (now.wall - age).iso_millis()
 }
 
 pub(super) fn circuit_path(service: &str, namespace: &str) -> String {
@@ -207,7 +206,7 @@ fn links(id: &str) -> Links {
 
 /// The time from now to a moment like `2026-01-31T12:00:00Z`.
 fn time_until(moment: &str, now: Now) -> Result<Duration, Problem> {
-    let at = utc(moment).ok_or_else(|| {
+    let at = Timestamp::from_iso(moment).ok_or_else(|| {
         let detail = format!("expires_at: `{moment}` is not a moment in UTC, like 2026-01-31T12:00:00Z");
         Problem::invalid(detail)
     })?;

@@ -5,11 +5,9 @@ use std::time::Duration;
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tsugite_aws::time::iso_millis;
 use tsugite_base::Timestamp;
 
 use super::answer::{Answer, Links, Problem, document};
-use super::moment::utc;
 use super::{Admin, Store};
 
 /// The last moment that a date of four digits can name: 9999-12-31T23:59:59Z.
@@ -60,19 +58,19 @@ pub(super) fn advance<S: Store>(admin: &Admin<S>, body_text: &[u8]) -> Result<An
     admin.store.clock_moved();
     tracing::info!(
         seconds = by.as_secs_f64(),
-        now = iso_millis(admin.world.now().wall),
+        now = admin.world.now().wall.iso_millis(),
         "the virtual clock was moved ahead through the admin API"
     );
     Ok(get(admin))
 }
 
 fn time_until(until: &str, now: Timestamp) -> Result<Duration, Problem> {
-    let at = utc(until).ok_or_else(|| {
+    let at = Timestamp::from_iso(until).ok_or_else(|| {
         let detail = format!("until: `{until}` is not a moment in UTC, like 2026-01-31T12:00:00Z");
         Problem::invalid(detail)
     })?;
     if at < now {
-        let now = iso_millis(now);
+        let now = now.iso_millis();
         return Err(Problem::invalid(format!(
             "until: {until} is over, it is {now}; the clock only moves ahead"
         )));
@@ -82,7 +80,7 @@ fn time_until(until: &str, now: Timestamp) -> Result<Duration, Problem> {
 
 fn body<S: Store>(admin: &Admin<S>) -> Value {
     json!({
-        "now": iso_millis(admin.world.now().wall),
+        "now": admin.world.now().wall.iso_millis(),
         "virtual": admin.movable.is_some(),
         "ahead_seconds": admin.movable.as_ref().map_or(0.0, |clock| clock.ahead().as_secs_f64()),
     })

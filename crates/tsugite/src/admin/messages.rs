@@ -7,7 +7,6 @@ use base64::engine::general_purpose::STANDARD;
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use tsugite_aws::time::iso_millis;
 use tsugite_base::Timestamp;
 use tsugite_broker::{
     AttributeValue, Content, DeleteMessages, Message, MessageAttribute, MessageState, QueueKey, QueueStats,
@@ -173,14 +172,14 @@ fn message_body(seen: &Seen, queue: &QueueKey, stats: &[QueueStats], excerpt: Op
         MessageState::InFlight(until) => ("in_flight", Some(until)),
     };
     let first = peeked.lease.first_received;
-    let first = (first != Timestamp(0)).then(|| iso_millis(first));
+    let first = (first != Timestamp(0)).then(|| first.iso_millis());
     let mut body = json!({
         "number": peeked.seq,
         "state": state,
-        "until": until.map(iso_millis),
+        "until": until.map(Timestamp::iso_millis),
         "receive_count": peeked.lease.receive_count,
         "first_received": first,
-        "last_received": peeked.last_received.map(iso_millis),
+        "last_received": peeked.last_received.map(Timestamp::iso_millis),
         "dead_letter": why_dead(seen, queue, stats),
     });
     match &seen.message {
@@ -235,7 +234,7 @@ fn describe(message: &Message, excerpt: Option<usize>, body: &mut Value) {
         .collect();
     let id = message.id.text();
     body["id"] = json!(std::str::from_utf8(&id).unwrap_or_default());
-    body["sent"] = json!(iso_millis(message.sent));
+    body["sent"] = json!(message.sent.iso_millis());
     body["sender"] = json!(message.sender);
     body["group"] = json!(message.group);
     body["deduplication_id"] = json!(message.deduplication);

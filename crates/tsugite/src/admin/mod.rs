@@ -11,7 +11,6 @@ mod instances;
 mod located;
 mod messages;
 mod metrics;
-mod moment;
 mod queues;
 mod redrive;
 mod resource;

@@ -3,7 +3,6 @@
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tsugite_aws::time::iso_millis;
 use tsugite_base::limits;
 use tsugite_base::names::Scope;
 use tsugite_broker::{
@@ -138,7 +137,7 @@ fn task_body(task: &MoveTask) -> Value {
         "reason": reason,
         "moved": task.moved,
         "total": task.total,
-        "started": iso_millis(task.started),
+        "started": task.started.iso_millis(),
     })
 }
 

@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tsugite_aws::time::iso_millis;
-use tsugite_base::Uuid;
+use tsugite_base::{Timestamp, Uuid};
 use tsugite_broker::{
     Protocol, QueueKey, Subscribe, SubscribeError, SubscriptionInfo, SubscriptionKey, SubscriptionNotFound,
     TopicKey, Unsubscribe,
@@ -118,10 +117,10 @@ fn deliveries(report: &EndpointReport) -> Value {
         "given_up": report.given_up,
         "under_way": report.in_flight,
         "last_status": report.last_status,
-        "last_success": report.last_success.map(iso_millis),
-        "last_failure": failed.map(iso_millis),
+        "last_success": report.last_success.map(Timestamp::iso_millis),
+        "last_failure": failed.map(Timestamp::iso_millis),
         "last_error": error,
-        "next_try": report.next_try.map(iso_millis),
+        "next_try": report.next_try.map(Timestamp::iso_millis),
     })
 }
 

@@ -4,9 +4,9 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use tsugite_aws::Context;
 use tsugite_aws::context::{Caller, Facts};
 use tsugite_aws::policy::{Asker, Policy, Question, Verdict};
-use tsugite_aws::{Context, time};
 use tsugite_base::World;
 use tsugite_broker::{QueueKey, TopicKey};
 
@@ -83,7 +83,7 @@ pub(super) fn keys(
     let now = world.now().wall;
     let mut keys = vec![
         ("aws:SecureTransport", "false".to_owned()),
-        ("aws:CurrentTime", time::iso_millis(now)),
+        ("aws:CurrentTime", now.iso_millis()),
         ("aws:EpochTime", now.seconds().to_string()),
         ("aws:RequestedRegion", context.scope.region.clone()),
         ("aws:ResourceAccount", account.to_owned()),

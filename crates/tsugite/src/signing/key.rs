@@ -11,7 +11,6 @@ use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, SerialNumber}
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tsugite_aws::envelope::SignatureVersion;
-use tsugite_aws::time::iso_millis;
 use tsugite_base::World;
 
 use super::legacy::LegacyKey;
@@ -64,7 +63,7 @@ pub(super) fn generate(world: &World) -> Result<String, KeyError> {
     // A serial number is positive and does not begin with zeros (RFC 5280, 4.1.2.2).
     serial[0] = (serial[0] & 0x7f) | 0x40;
     // Other machines look at the dates: the clock that they go by counts, not a virtual one.
-    let today = iso_millis(world.clock.peers_wall());
+    let today = world.clock.peers_wall().iso_millis();
     let part = |range: std::ops::Range<usize>| today.get(range).and_then(|text| text.parse::<u16>().ok());
     let (year, month) = (part(0..4).unwrap_or(2026), part(5..7).unwrap_or(1));
     let month = u8::try_from(month).unwrap_or(1);
