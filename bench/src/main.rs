@@ -1,6 +1,6 @@
 //! Benchmarks against the programs that people would use otherwise, in the same run and by the same load.
 //!
-//! `cargo xtask bench gateway|sqs|sns|calibrate` builds and calls this. It links nothing of Tsugite: it starts the binary
+//! `cargo xtask bench gateway|sqs|sns|registry|calibrate` builds and calls this. It links nothing of Tsugite: it starts the binary
 //! named by `TSUGITE_BIN`, as it starts the peers.
 #![expect(
     clippy::print_stdout,
@@ -15,6 +15,7 @@ mod histogram;
 mod load;
 mod peers;
 mod process;
+mod registry;
 mod report;
 mod servers;
 mod sns;
@@ -31,6 +32,7 @@ const HELP: &str = "\
 tsugite-bench gateway [OPTIONS]    Tsugite, nginx, HAProxy and Envoy in front of the same upstream
 tsugite-bench sqs [OPTIONS]        the queues' goals: Tsugite beside nginx, Redis, LocalStack, moto, NATS, RabbitMQ
 tsugite-bench sns [OPTIONS]        the topics' goals: Tsugite beside LocalStack and moto
+tsugite-bench registry [OPTIONS]   the registry's goals: Tsugite beside nginx and other DNS servers
 tsugite-bench calibrate [OPTIONS]  our load generator against wrk and h2load
 tsugite-bench upstream HTTP1_PORT GRPC_PORT    the upstream alone: answers of 1 KiB
 
@@ -40,7 +42,8 @@ tsugite-bench upstream HTTP1_PORT GRPC_PORT    the upstream alone: answers of 1 
   --rate N      requests per second of gateway's fixed-rate part (default 2000)
   --peers A,B   only these contenders beside Tsugite; `none` for Tsugite alone
   --only A,B    only these scenarios: of sqs generator, send, batch, cycle, one, fifo, written, idle, polls, stored;
-                of sns fanout, written, filters, posts, hanging
+                of sns fanout, written, filters, posts, hanging;
+                of registry discover, register, heartbeats, visible, dns, one, watchers, million
   --stored N    messages of the scenario stored (default 1000000; the goal is for 10000000)
   --write       put the tables into bench/RESULTS.md";
 
@@ -114,6 +117,7 @@ fn main() -> ExitCode {
         ("gateway", _, Some(options)) => on_one_thread(gateway::run(options)),
         ("sqs", _, Some(options)) => on_one_thread(sqs::run(options)),
         ("sns", _, Some(options)) => on_one_thread(sns::run(options)),
+        ("registry", _, Some(options)) => on_one_thread(registry::run(options)),
         ("calibrate", _, Some(options)) => on_one_thread(calibrate::run(options)),
         _ => return usage(),
     };

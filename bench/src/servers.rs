@@ -263,7 +263,7 @@ impl Tsugite {
 
     /// A figure of `/metrics` that has no labels.
     pub(crate) async fn metric(&self, name: &str) -> Result<f64> {
-        let admin = self.admin()?;
+        let admin = self.role("admin")?;
         let request = format!("GET /metrics HTTP/1.1\r\nHost: {admin}\r\n\r\n");
         let mut connection = Http1::new(admin);
         let metrics = std::str::from_utf8(connection.exchange(request.as_bytes()).await?)?;
@@ -273,12 +273,11 @@ impl Tsugite {
         value.ok_or_else(|| format!("no {name} among the metrics").into())
     }
 
-    /// The admin port, from the ready file.
-    fn admin(&self) -> Result<SocketAddr> {
+    /// Where a role listens, from the ready file.
+    pub(crate) fn role(&self, name: &str) -> Result<SocketAddr> {
         let ready: serde_json::Value = serde_json::from_slice(&std::fs::read(self.home.join("ready"))?)?;
-        let admin = ready["admin"]
-            .as_str()
-            .ok_or("the ready file names no admin port")?;
-        Ok(admin.parse()?)
+        let address = ready[name].as_str();
+        let address = address.ok_or_else(|| format!("the ready file names no port of the role {name}"))?;
+        Ok(address.parse()?)
     }
 }

@@ -26,7 +26,7 @@ cargo xtask sim [--histories N]       seeded crash histories (default 100000; th
 cargo xtask models [--operations N]   random commands against the naive models (default 1000000; the tests play 100000)
 cargo xtask fuzz [--seconds N]        each codec's fuzz target for N seconds (default 60, CI takes 5)
 cargo xtask kill9 [--rounds N]        kill -9 under load, judged from outside (default 200, CI takes 50, a night 1000)
-cargo xtask bench gateway|sqs|sns [ARGS]
+cargo xtask bench gateway|sqs|sns|registry [ARGS]
                                       against nginx, HAProxy, Envoy; the goals of queues and topics beside Redis, LocalStack …
 cargo xtask deny                      licences, advisories and duplicate versions (installs cargo-deny)";
 

@@ -39,7 +39,7 @@ impl Http1 {
         Ok(())
     }
 
-    /// Sends `request` and returns the body of a 200; anything else is an error.
+    /// Sends `request` and returns the body of a 200 or 201; anything else is an error.
     pub(crate) async fn exchange(&mut self, request: &[u8]) -> io::Result<&[u8]> {
         let framing = match self.try_exchange(request).await {
             Ok(framing) => framing,
@@ -80,7 +80,7 @@ fn framing(buffer: &[u8]) -> io::Result<Option<Framing>> {
         return Ok(None);
     };
     let text = std::str::from_utf8(&buffer[..head]).map_err(|_| io::ErrorKind::InvalidData)?;
-    if !text.starts_with("HTTP/1.1 200") {
+    if !text.starts_with("HTTP/1.1 200") && !text.starts_with("HTTP/1.1 201") {
         let message = String::from_utf8_lossy(&buffer[..buffer.len().min(400)]).into_owned();
         return Err(io::Error::new(io::ErrorKind::InvalidData, message));
     }
