@@ -113,6 +113,10 @@ pub const AWS_BODY_BYTES: usize = 8 * MESSAGE_BYTES;
 pub const HEADER_BYTES: usize = 64 * 1024;
 /// Number of request headers on any port.
 pub const HEADERS: usize = 128;
+/// Watches of services at the same time, as configured at most, and by default: below 20,000 open files.
+pub const WATCHERS: usize = 1_000_000;
+/// See [`WATCHERS`].
+pub const DEFAULT_WATCHERS: usize = 16_000;
 /// Bytes of a request body on the admin port.
 pub const ADMIN_BODY_BYTES: usize = 256 * 1024;
 

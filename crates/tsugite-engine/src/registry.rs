@@ -5,15 +5,15 @@ use std::future::Future;
 use tokio::sync::watch;
 use tsugite_base::Timestamp;
 use tsugite_registry::{
-    Attributes, ChangeServiceAttributes, ChangeTags, Changes, CreateNamespace, CreateNamespaceError,
+    Attributes, Bounds, ChangeServiceAttributes, ChangeTags, Changes, CreateNamespace, CreateNamespaceError,
     CreateService, CreateServiceError, CustomHealthError, DeleteNamespace, DeleteNamespaceError,
     DeleteServiceError, DeregisterInstance, Discover, DiscoverError, Discovered, Filter, InstanceError,
     InstanceName, InstanceView, ListError, Listed, NamedError, NamespaceField, NamespaceId,
-    NamespaceNotFound, NamespaceView, Operation, OperationField, OperationId, OperationNotFound, Page, Probe,
-    ProbeResult, PutError, PutInstance, PutOutcome, PutService, RegisterError, RegisterInstance, Registered,
-    Renewal, Resource, ResourceNotFound, ServiceAttributesError, ServiceId, ServiceNotFound, ServiceView,
-    TagError, Tags, UpdateCustomHealth, UpdateNamespace, UpdateNamespaceError, UpdateService,
-    UpdateServiceError,
+    NamespaceNotFound, NamespaceView, News, Operation, OperationField, OperationId, OperationNotFound, Page,
+    Probe, ProbeResult, PutError, PutInstance, PutOutcome, PutService, RegisterError, RegisterInstance,
+    Registered, Renewal, Resource, ResourceNotFound, Scope, ServiceAttributesError, ServiceId, ServiceName,
+    ServiceNotFound, ServiceView, Sight, TagError, Tags, Touched, UpdateCustomHealth, UpdateNamespace,
+    UpdateNamespaceError, UpdateService, UpdateServiceError,
 };
 
 use crate::failure::{Failure, Unavailable};
@@ -201,6 +201,24 @@ pub trait RegistryStore: Clone + Send + Sync + 'static {
 
     /// What changed after `seen` (0: everything). Resolves once all of it is durable.
     fn changes_since(&self, seen: u64) -> impl Future<Output = Changes> + Send;
+
+    /// The latest change of a service, of its instances or their health; 0 if there is none of that name. Grows over
+    /// restarts.
+    fn service_index(&self, name: &ServiceName) -> impl Future<Output = u64> + Send;
+
+    /// A service and a page of its instances, by id.
+    fn sight(
+        &self,
+        name: ServiceName,
+        page: Page,
+    ) -> impl Future<Output = Result<Sight, Failure<DiscoverError>>> + Send;
+
+    /// What changed within `scope` after the index `seen`, and everything if that is too long ago.
+    fn news(&self, scope: &Scope, seen: u64, bounds: Bounds) -> impl Future<Output = News> + Send;
+
+    /// Which services changed after the index `seen`, for those who wake watchers. It need not be durable yet: whoever
+    /// is woken looks for himself.
+    fn touched_since(&self, seen: u64) -> Touched;
 
     /// Hands out at most `limit` active probes that are due, and says when the next one is (steady clock).
     fn due_probes(&self, limit: usize, seed: u64) -> (Vec<Probe>, Option<Timestamp>);

@@ -135,6 +135,7 @@ impl State for Domains {
 
     fn recovered(&mut self, now: Now) {
         self.registry.grant_leases(now);
+        self.registry.begin_watches(now.wall);
         self.broker.begin_tallies();
         self.advance(now);
     }

@@ -2,12 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use crate::command::{InstanceView, NamespaceView, ServiceView};
+use tsugite_base::Timestamp;
+
+use crate::command::{InstanceView, NamespaceView, ServiceName, ServiceView};
 use crate::model::ServiceId;
 use crate::registry::{InstanceState, Registry};
 
 /// Removed services that [`Registry::changes_since`] remembers before it answers in full.
 const TOMBSTONES: usize = 1_024;
+/// Changes that a millisecond of the wall clock is worth: more than can happen in one.
+const CHANGES_PER_MS: u64 = 1_000;
 
 /// What changed since a watcher looked last.
 #[derive(Clone, Debug)]
@@ -28,12 +32,16 @@ pub struct Changes {
 #[derive(Debug, Default)]
 pub(crate) struct Trail {
     /// Number of the latest change.
-    latest: u64,
+    pub(crate) latest: u64,
     /// Services by the change that touched them last; removed ones stay as tombstones for a while.
-    services: BTreeMap<u64, ServiceId>,
+    pub(crate) services: BTreeMap<u64, ServiceId>,
     tombstones: usize,
+    /// What those that were removed were called, by the change that did it.
+    pub(crate) graves: BTreeMap<u64, ServiceName>,
     /// Changes up to here are known only in full.
-    forgotten: u64,
+    pub(crate) forgotten: u64,
+    /// What is added to the number of a change for those outside, so that it grows from one process to the next.
+    origin: u64,
     /// The change that created or deleted a namespace last.
     namespaces: u64,
 }
@@ -46,8 +54,37 @@ impl Trail {
             latest,
             forgotten: latest,
             namespaces: latest,
+            origin: self.origin,
             ..Trail::default()
         }
+    }
+
+    /// Numbers that others were told in an earlier process lie below those of this one from now on, and count as
+    /// forgotten: the wall clock sees to that, as changes are slower than its microseconds.
+    pub(crate) fn begin(&mut self, wall: Timestamp) {
+        self.origin = wall
+            .millis()
+            .saturating_mul(CHANGES_PER_MS)
+            .saturating_sub(self.latest);
+        self.forgotten = self.latest;
+        self.graves.clear();
+    }
+
+    /// The number of a change as those outside know it; never 0.
+    pub(crate) const fn index(&self, change: u64) -> u64 {
+        self.origin + change
+    }
+
+    /// The change of that index; `None` for one of another process, or one so old that only all will do.
+    pub(crate) fn change(&self, index: u64) -> Option<u64> {
+        let change = index.checked_sub(self.origin)?;
+        let known = (self.forgotten..=self.latest).contains(&change);
+        (known && index > 0).then_some(change)
+    }
+
+    /// Something happened that changes no answer: only whoever keeps timers need look.
+    pub(crate) const fn stir(&mut self) {
+        self.latest += 1;
     }
 
     /// A namespace was created or deleted.
@@ -74,6 +111,7 @@ impl Trail {
             }
             live
         });
+        self.graves.clear();
         self.tombstones = 0;
     }
 }
@@ -83,12 +121,18 @@ impl Registry {
     pub(crate) fn touch(&mut self, service: ServiceId) {
         if let Some(state) = self.services.get_mut(&service) {
             state.touched = self.trail.service(service, state.touched);
+            // What touches a service and leaves its revision alone is about health.
+            if state.revision_seen == state.revision {
+                state.health_touched = state.touched;
+            }
+            state.revision_seen = state.revision;
         }
     }
 
-    /// Notes that a service, touched last by `before`, is gone.
-    pub(crate) fn bury(&mut self, service: ServiceId, before: u64) {
-        self.trail.service(service, before);
+    /// Notes that a service of this name, touched last by `before`, is gone.
+    pub(crate) fn bury(&mut self, service: ServiceId, before: u64, name: ServiceName) {
+        let change = self.trail.service(service, before);
+        self.trail.graves.insert(change, name);
         self.trail.tombstones += 1;
         if self.trail.tombstones > TOMBSTONES {
             self.trail.forget(|id| self.services.contains_key(&id));

@@ -1,7 +1,5 @@
 //! The bytes of what records and snapshots hold. Frozen: a new field needs a new record or snapshot format.
 
-use std::sync::Arc;
-
 use tsugite_base::Uuid;
 use tsugite_base::codec::{Get, Malformed, Put};
 
@@ -191,7 +189,11 @@ fn get_check(from: &mut Get<'_>) -> Result<HealthCheck, Malformed> {
 
 pub(crate) fn put_instance(out: &mut Vec<u8>, i: &Instance) {
     out.put_str(&i.id);
-    put_attributes(out, &i.attributes);
+    out.put_u32(u32::try_from(i.attributes.len()).expect("attributes are bounded"));
+    for (key, value) in &i.attributes {
+        out.put_str(key);
+        out.put_str(value);
+    }
     put_text(out, i.creator_request_id.as_deref());
     out.put_option(i.operation, put_uuid);
     out.put_option(i.lease_ms, |out, ms| out.put_u32(ms));
@@ -202,7 +204,7 @@ pub(crate) fn put_instance(out: &mut Vec<u8>, i: &Instance) {
 pub(crate) fn get_instance(from: &mut Get<'_>) -> Result<Instance, Malformed> {
     Ok(Instance {
         id: from.str("instance")?.into(),
-        attributes: Arc::new(get_attributes(from)?),
+        attributes: get_attributes(from)?.into(),
         creator_request_id: get_text(from, "creator request")?,
         operation: from.option("operation", get_uuid)?,
         lease_ms: from.option("lease", |from| from.u32("lease"))?,

@@ -9,6 +9,7 @@ use crate::model::{
     Attributes, CheckKind, DnsConfig, DnsRecord, HealthCheck, HealthSource, Namespace, NamespaceId,
     NamespaceKind, OperationId, Resource, Service, ServiceId, Tags,
 };
+use crate::packed::Packed;
 
 /// Creates a namespace. The reply is the operation's id.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -226,6 +227,15 @@ pub struct InstanceName {
     pub instance: String,
 }
 
+/// Names a service by its name and that of its namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ServiceName {
+    /// Name of the namespace.
+    pub namespace: String,
+    /// Name of the service.
+    pub service: String,
+}
+
 /// The answer to a heartbeat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Renewal {
@@ -349,7 +359,7 @@ pub struct InstanceView {
     /// Its identifier.
     pub id: Arc<str>,
     /// Its attributes.
-    pub attributes: Arc<Attributes>,
+    pub attributes: Packed,
     /// Its merged health.
     pub health: Health,
     /// Milliseconds of its lease.

@@ -2,7 +2,6 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::Bound;
-use std::sync::Arc;
 
 use tsugite_base::{Decision, Now};
 
@@ -15,6 +14,7 @@ use crate::error::{
     InstanceNotFound, ListError, RegisterError, ResourceLimitExceeded,
 };
 use crate::model::{Attributes, HealthSource, Instance, OperationId, ServiceId, Validation};
+use crate::packed::Packed;
 use crate::record::{Record, Removal};
 use crate::registry::{InstanceState, Registry};
 use crate::validate;
@@ -58,7 +58,7 @@ impl Instance {
 }
 
 /// Where an instance with these attributes listens; `None` if it gives no address.
-pub fn address_of(attributes: &Attributes) -> Option<SocketAddr> {
+pub fn address_of(attributes: &Packed) -> Option<SocketAddr> {
     let ip = ipv4_of(attributes)
         .map(IpAddr::V4)
         .or_else(|| ipv6_of(attributes).map(IpAddr::V6))?;
@@ -66,27 +66,27 @@ pub fn address_of(attributes: &Attributes) -> Option<SocketAddr> {
 }
 
 /// The IPv4 address among the attributes.
-pub fn ipv4_of(attributes: &Attributes) -> Option<Ipv4Addr> {
+pub fn ipv4_of(attributes: &Packed) -> Option<Ipv4Addr> {
     attributes.get(IPV4)?.parse().ok()
 }
 
 /// The IPv6 address among the attributes.
-pub fn ipv6_of(attributes: &Attributes) -> Option<Ipv6Addr> {
+pub fn ipv6_of(attributes: &Packed) -> Option<Ipv6Addr> {
     attributes.get(IPV6)?.parse().ok()
 }
 
 /// The port among the attributes.
-pub fn port_of(attributes: &Attributes) -> Option<u16> {
+pub fn port_of(attributes: &Packed) -> Option<u16> {
     attributes.get(PORT)?.parse().ok()
 }
 
 /// The name among the attributes that stands behind a CNAME record.
-pub fn cname_of(attributes: &Attributes) -> Option<&str> {
-    attributes.get(CNAME).map(String::as_str)
+pub fn cname_of(attributes: &Packed) -> Option<&str> {
+    attributes.get(CNAME)
 }
 
 /// The weight among the attributes.
-pub fn weight_of(attributes: &Attributes) -> Option<u32> {
+pub fn weight_of(attributes: &Packed) -> Option<u32> {
     attributes.get(WEIGHT)?.parse().ok()
 }
 
@@ -96,7 +96,7 @@ fn lease_of(attributes: &Attributes) -> Option<u32> {
 }
 
 /// The protocol among the attributes.
-pub fn protocol_of(attributes: &Attributes) -> Option<Protocol> {
+pub fn protocol_of(attributes: &Packed) -> Option<Protocol> {
     Protocol::parse(attributes.get(PROTOCOL)?)
 }
 
@@ -115,7 +115,7 @@ impl Registry {
             && old.instance.creator_request_id.as_ref() == Some(request)
         {
             return match old.instance.operation {
-                Some(operation) if *old.instance.attributes == cmd.attributes => {
+                Some(operation) if old.instance.attributes == cmd.attributes => {
                     let lenient = None;
                     Ok(Decision::unchanged(Registered { operation, lenient }))
                 }
@@ -142,7 +142,7 @@ impl Registry {
             service: cmd.service,
             instance: Instance {
                 id: cmd.instance.into(),
-                attributes: Arc::new(cmd.attributes),
+                attributes: cmd.attributes.into(),
                 creator_request_id: cmd.creator_request_id,
                 operation: Some(cmd.operation),
                 lease_ms,

@@ -20,6 +20,7 @@ mod leases;
 mod model;
 mod namespaces;
 mod operations;
+mod packed;
 mod put;
 mod record;
 mod registry;
@@ -28,6 +29,7 @@ mod snapshot;
 mod tags;
 mod updates;
 mod validate;
+mod watch;
 
 pub use changes::Changes;
 pub use command::*;
@@ -38,8 +40,10 @@ pub use instances::{
 };
 pub use leases::DEFAULT_LEASE_MS;
 pub use model::*;
+pub use packed::{Packed, Pairs};
 pub use record::{Record, Removal};
 pub use registry::{Registry, Settings};
+pub use watch::{Bounds, News, Scope, Sight, Story, Touched};
 
 #[cfg(test)]
 mod tests;

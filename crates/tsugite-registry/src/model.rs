@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use tsugite_base::{Invalid, Timestamp, Uuid};
 
+use crate::packed::Packed;
+
 /// Attributes of an instance: custom ones, `AWS_*` and `TSUGITE_*` ones, sorted by key.
 pub type Attributes = BTreeMap<String, String>;
 
@@ -269,7 +271,7 @@ pub struct Instance {
     /// Its identifier, unique within the service.
     pub id: Arc<str>,
     /// Its attributes; the special ones say where it listens.
-    pub attributes: Arc<Attributes>,
+    pub attributes: Packed,
     /// Makes a repeated registration harmless.
     pub creator_request_id: Option<String>,
     /// The operation that registered it; `None` when it came by the admin API or the config.

@@ -1,7 +1,6 @@
 //! Puts by name: the admin API, the config and `tsugite register` create what is missing and renew what is there.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use tsugite_base::{Decision, Invalid, Now};
 
@@ -62,9 +61,7 @@ impl Registry {
                 self.check_instance_limit()?;
                 PutOutcome::Created
             }
-            Some(old)
-                if (&*old.instance.attributes, old.instance.lease_ms) == (&attributes, cmd.lease_ms) =>
-            {
+            Some(old) if old.instance.attributes == attributes && old.instance.lease_ms == cmd.lease_ms => {
                 return Ok(Decision::unchanged(PutOutcome::Renewed));
             }
             Some(_) => PutOutcome::Changed,
@@ -74,7 +71,7 @@ impl Registry {
             service: service.id,
             instance: Instance {
                 id: cmd.instance.into(),
-                attributes: Arc::new(attributes),
+                attributes: attributes.into(),
                 creator_request_id: None,
                 operation: None,
                 lease_ms: cmd.lease_ms,

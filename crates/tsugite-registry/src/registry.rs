@@ -7,7 +7,7 @@ use tsugite_base::{Now, Place, Timestamp};
 
 use crate::changes::Trail;
 use crate::check::Check;
-use crate::command::{Health, HealthStatus, InstanceView, NamespaceView, ServiceView};
+use crate::command::{Health, HealthStatus, InstanceView, NamespaceView, ServiceName, ServiceView};
 use crate::error::{NamespaceNotFound, ServiceNotFound};
 use crate::leases::Lease;
 use crate::model::{
@@ -64,12 +64,20 @@ pub(crate) struct ServiceState {
     pub(crate) tags: Tags,
     pub(crate) revision: u64,
     pub(crate) touched: u64,
+    /// The latest change that was about health.
+    pub(crate) health_touched: u64,
+    /// The revision when it was touched last.
+    pub(crate) revision_seen: u64,
     pub(crate) instances: BTreeMap<Arc<str>, InstanceState>,
+    /// Their ids in no order: any of them can be picked at once.
+    pub(crate) order: Vec<Arc<str>>,
 }
 
 #[derive(Debug)]
 pub(crate) struct InstanceState {
     pub(crate) instance: Instance,
+    /// Where it stands in the service's `order`.
+    pub(crate) place: u32,
     pub(crate) generation: u64,
     pub(crate) lease: Option<Lease>,
     pub(crate) check: Option<Check>,
@@ -230,7 +238,10 @@ impl Registry {
             tags: Tags::new(),
             revision: self.revision,
             touched: 0,
+            health_touched: 0,
+            revision_seen: self.revision,
             instances: BTreeMap::new(),
+            order: Vec::new(),
         };
         self.services.insert(id, state);
         self.touch(id);
@@ -240,8 +251,10 @@ impl Registry {
         let Some(gone) = self.services.remove(&id) else {
             return;
         };
+        let mut name = ServiceName::default();
         if let Some(namespace) = self.namespaces.get_mut(&gone.service.namespace) {
             namespace.services = namespace.services.saturating_sub(1);
+            name.namespace.clone_from(&namespace.namespace.name);
         }
         let key = (gone.service.namespace, lower(&gone.service.name));
         if let Some(ids) = self.service_names.get_mut(&key) {
@@ -250,16 +263,19 @@ impl Registry {
                 self.service_names.remove(&key);
             }
         }
-        self.bury(id, gone.touched);
+        name.service = gone.service.name;
+        self.bury(id, gone.touched, name);
     }
 
     fn instance_registered(&mut self, service: ServiceId, instance: Instance, steady: Timestamp) {
+        let id = instance.id.clone();
         if let Some(operation) = instance.operation {
             let target = Target::Instance(service, instance.id.clone());
             let kind = OperationKind::RegisterInstance;
             self.operations.push(operation, kind, instance.registered, target);
         }
-        let old = self.instance_mut(service, &instance.id);
+        let old = self.instance(service, &id);
+        let before = old.map(|old| (old.instance.lease_ms, old.health().status));
         let same = old.is_some_and(|old| old.instance.attributes == instance.attributes);
         let until = instance
             .lease_ms
@@ -268,7 +284,15 @@ impl Registry {
         if !same {
             self.revised(service);
         }
-        self.touch(service);
+        let now = self
+            .instance(service, &id)
+            .map(|now| (now.instance.lease_ms, now.health().status));
+        // A registration that is repeated as a renewal must not wake those who watch.
+        if same && before == now {
+            self.trail.stir();
+        } else {
+            self.touch(service);
+        }
     }
 
     /// What `DiscoverInstances` may answer for a service is another set from now on.
@@ -310,8 +334,11 @@ impl Registry {
         if let Some(check) = &check {
             self.probe_timers.insert((check.next, service, id.clone()));
         }
+        let place = u32::try_from(state.order.len()).unwrap_or(u32::MAX);
+        state.order.push(id.clone());
         let instance = InstanceState {
             instance,
+            place,
             generation,
             lease,
             check,
@@ -330,7 +357,13 @@ impl Registry {
 
     /// Takes an instance out of its service and out of the timers.
     fn detach(&mut self, service: ServiceId, instance: &Arc<str>) -> Option<InstanceState> {
-        let old = self.services.get_mut(&service)?.instances.remove(instance)?;
+        let state = self.services.get_mut(&service)?;
+        let old = state.instances.remove(instance)?;
+        state.order.swap_remove(old.place as usize);
+        let moved = state.order.get(old.place as usize);
+        if let Some(moved) = moved.and_then(|id| state.instances.get_mut(id)) {
+            moved.place = old.place;
+        }
         if let Some(lease) = &old.lease {
             self.lease_timers
                 .remove(&(lease.timer, service, instance.clone()));
@@ -341,6 +374,10 @@ impl Registry {
         }
         self.instances -= 1;
         Some(old)
+    }
+
+    fn instance(&self, service: ServiceId, instance: &str) -> Option<&InstanceState> {
+        self.services.get(&service)?.instances.get(instance)
     }
 
     pub(crate) fn instance_mut(&mut self, service: ServiceId, instance: &str) -> Option<&mut InstanceState> {

@@ -101,7 +101,7 @@ impl Registry {
             self.insert_instance(id, instance, until, now.steady);
         }
         if let Some(state) = self.services.get_mut(&id) {
-            state.revision = revision;
+            (state.revision, state.revision_seen) = (revision, revision);
             (state.tags, state.attributes) = (tags, attributes);
         }
         Ok(())

@@ -218,7 +218,7 @@ fn route(declared: &config::Route) -> Route {
 #[cfg(test)]
 mod tests {
     use tsugite_base::Timestamp;
-    use tsugite_registry::{Health, HealthSource, NamespaceId, NamespaceKind, Service};
+    use tsugite_registry::{Health, HealthSource, NamespaceId, NamespaceKind, Packed, Service};
 
     use super::*;
 
@@ -244,13 +244,13 @@ mod tests {
     }
 
     fn instance(id: &str, status: HealthStatus, attributes: &[(&str, &str)]) -> InstanceView {
-        let attributes = attributes
+        let attributes: tsugite_registry::Attributes = attributes
             .iter()
             .map(|&(k, v)| (k.to_owned(), v.to_owned()))
             .collect();
         InstanceView {
             id: id.into(),
-            attributes: Arc::new(attributes),
+            attributes: Packed::from(&attributes),
             health: Health {
                 status,
                 lease: None,

@@ -121,3 +121,40 @@ pub async fn watchers_hear_of_everything<S: Stage<Store: RegistryStore>>(stage: 
     assert!(!third.full && third.namespaces.is_none());
     assert_eq!(third.services[0].1[0].health.status, HealthStatus::Unhealthy);
 }
+
+/// Who watched before a restart sees that time went on, and is told anew; who watches after it hears of changes alone.
+pub async fn indices_grow_over_restarts<S: Stage<Store: RegistryStore>>(stage: &mut S) {
+    let bounds = Bounds {
+        services: 10,
+        instances: 10,
+    };
+    let scope = Scope::Namespace("internal".into());
+    let name = ServiceName {
+        namespace: "internal".into(),
+        service: "orders".into(),
+    };
+    let store = stage.store();
+    assert_eq!(store.service_index(&name).await, 0);
+    store.put_instance(put("i1", None)).await.unwrap();
+    let before = store.news(&scope, 0, bounds).await;
+    assert!(before.anew && before.complete && before.stories.len() == 1);
+    assert_eq!(store.service_index(&name).await, before.stories[0].index());
+    stage.pass(Duration::from_secs(1));
+    drop(store);
+    stage.restart();
+    let store = stage.store();
+    let after = store.news(&scope, before.index, bounds).await;
+    assert!(after.anew && after.index > before.index, "{after:?}");
+    let seen = store.touched_since(after.index);
+    assert!(!seen.all && seen.names.is_empty());
+    store.put_instance(put("i2", None)).await.unwrap();
+    let touched = store.touched_since(seen.index);
+    assert_eq!((touched.all, touched.names), (false, vec![name.clone()]));
+    let page = Page {
+        after: None,
+        limit: 1,
+    };
+    let sight = store.sight(name, page).await.unwrap();
+    assert_eq!((sight.instances.len(), sight.next.as_deref()), (1, Some("i1")));
+    assert!(sight.index > after.index);
+}

@@ -217,6 +217,22 @@ impl RegistryStore for LogStore {
         self.read(|d, _| d.registry.changes_since(seen)).await
     }
 
+    async fn service_index(&self, name: &ServiceName) -> u64 {
+        self.read(|d, _| d.registry.service_index(name)).await
+    }
+
+    async fn sight(&self, name: ServiceName, page: Page) -> Result<Sight, Failure<DiscoverError>> {
+        self.look(|registry| registry.sight(&name, &page)).await
+    }
+
+    async fn news(&self, scope: &Scope, seen: u64, bounds: Bounds) -> News {
+        self.read(|d, _| d.registry.news(scope, seen, bounds)).await
+    }
+
+    fn touched_since(&self, seen: u64) -> Touched {
+        self.peek(|d, _| d.registry.touched_since(seen))
+    }
+
     fn due_probes(&self, limit: usize, seed: u64) -> (Vec<Probe>, Option<Timestamp>) {
         self.volatile(|d, now| {
             let probes = d.registry.due_probes(limit, seed, now);

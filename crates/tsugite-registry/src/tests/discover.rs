@@ -131,3 +131,58 @@ fn what_is_not_there_is_named() {
     assert!(matches!(find("shop", "orders", 0), DiscoverError::Invalid(_)));
     assert!(matches!(find("shop", "orders", 1001), DiscoverError::Invalid(_)));
 }
+
+/// A service of a size at which instances are drawn, some of them red and some of them sick.
+fn crowd() -> Rig {
+    let (mut rig, service) = Rig::orders(HealthSource::Custom);
+    for n in 0..3_000 {
+        let color = if n % 2 == 0 { "red" } else { "blue" };
+        let health = if n % 3 == 0 { "UNHEALTHY" } else { "HEALTHY" };
+        let rare = if n % 1_000 == 1 { "yes" } else { "no" };
+        let attributes = [("color", color), (INIT_HEALTH, health), ("rare", rare)];
+        rig.register(service, &format!("i{n:04}"), &attributes).unwrap();
+    }
+    // Places in the order of drawing stay right while instances leave and change.
+    for n in (0..3_000).step_by(7) {
+        let command = DeregisterInstance {
+            operation: rig.draw_uuid(),
+            service,
+            instance: format!("i{n:04}"),
+        };
+        rig.run(|r, now| r.deregister_instance(&command, now)).unwrap();
+    }
+    rig
+}
+
+#[test]
+fn a_draw_from_many_answers_what_a_look_at_all_would() {
+    let rig = crowd();
+    let draw = |query: &[(&str, &str)], health, max_results, seed| {
+        let command = Discover {
+            namespace: "shop".into(),
+            service: "orders".into(),
+            query: map(query),
+            health,
+            max_results,
+            seed,
+            ..Discover::default()
+        };
+        rig.registry.discover_instances(&command).unwrap().instances
+    };
+    let mut seen = std::collections::BTreeSet::new();
+    for seed in 0..500 {
+        let found = draw(&[("color", "red")], HealthFilter::Healthy, 20, seed);
+        let ids: std::collections::BTreeSet<_> = found.iter().map(|i| i.id.to_string()).collect();
+        assert_eq!(ids.len(), 20, "none twice");
+        for instance in &found {
+            assert_eq!(instance.health.status, HealthStatus::Healthy);
+            assert_eq!(instance.attributes.get("color"), Some("red"));
+        }
+        seen.extend(ids);
+    }
+    let all = draw(&[("color", "red")], HealthFilter::Healthy, 1_000, 1);
+    assert_eq!(seen.len(), all.len(), "each of them comes up at some time");
+    // Too rare to be drawn: found all the same, and so is what is not there.
+    assert_eq!(draw(&[("rare", "yes")], HealthFilter::All, 20, 1).len(), 2);
+    assert_eq!(draw(&[("rare", "never")], HealthFilter::All, 20, 1).len(), 0);
+}

@@ -7,6 +7,7 @@ mod model;
 mod put;
 mod records;
 mod updates;
+mod watch;
 
 use tsugite_base::{Decision, Now, Place, Timestamp, Uuid};
 

@@ -18,7 +18,7 @@ fn what_is_missing_is_created() {
         .collect();
     assert_eq!(kinds, ["A", "AAAA", "SRV"]);
     assert_eq!(
-        *instances[0].attributes,
+        instances[0].attributes,
         map(&[(IPV4, "127.0.0.1"), (PORT, "8001"), (PROTOCOL, "http")])
     );
     assert_eq!(

@@ -31,7 +31,7 @@ pub(super) async fn instances<S: RegistryStore>(call: Call<'_, S>) -> Result<Vec
         optional: attributes(fields, "OptionalParameters")?,
         health,
         max_results: ranged(fields, "MaxResults", 1..=1000)?.unwrap_or(RESULTS) as usize,
-        seed: call.world.random_u64(),
+        seed: seed(&call),
     };
     let found = call
         .store
@@ -47,7 +47,7 @@ pub(super) async fn instances<S: RegistryStore>(call: Call<'_, S>) -> Result<Vec
             out.text("NamespaceName", &found.namespace);
             out.text("ServiceName", &found.service);
             out.text("HealthStatus", view.health.status.name());
-            output::attributes(out, &view.attributes);
+            output::attributes(out, view.attributes.iter());
             out.end();
         }
         out.end_list();
@@ -70,6 +70,14 @@ pub(super) async fn revision<S: RegistryStore>(call: Call<'_, S>) -> Result<Vec<
     Ok(call.answer(|out| {
         out.int("InstancesRevision", i64::try_from(revision).unwrap_or(i64::MAX));
     }))
+}
+
+/// Every request has an id of its own, which is random enough for the order of an answer.
+fn seed<S>(call: &Call<'_, S>) -> u64 {
+    let (words, _) = call.context.request_id.0.as_chunks::<8>();
+    words
+        .iter()
+        .fold(0, |seed, word| seed ^ u64::from_le_bytes(*word))
 }
 
 /// Refuses the account of somebody else, whose namespaces nobody shares here.

@@ -151,7 +151,7 @@ impl<S> Call<'_, S> {
     /// An instance as it is listed.
     fn instance(&self, out: &mut Writer<'_>, view: &InstanceView) {
         out.text("Id", &view.id);
-        output::attributes(out, &view.attributes);
+        output::attributes(out, view.attributes.iter());
         out.text("CreatedByAccount", &self.context.scope.account);
     }
 }

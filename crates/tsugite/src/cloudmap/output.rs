@@ -2,9 +2,7 @@
 
 use tsugite_aws::Writer;
 use tsugite_base::{Timestamp, Uuid};
-use tsugite_registry::{
-    Attributes, CheckKind, HealthSource, NamespaceId, NamespaceView, OperationId, ServiceView,
-};
+use tsugite_registry::{CheckKind, HealthSource, NamespaceId, NamespaceView, OperationId, ServiceView};
 
 use super::Call;
 
@@ -19,7 +17,7 @@ pub(super) fn some(out: &mut Writer<'_>, name: &str, value: Option<&str>) {
     }
 }
 
-pub(super) fn attributes(out: &mut Writer<'_>, attributes: &Attributes) {
+pub(super) fn attributes<'a>(out: &mut Writer<'_>, attributes: impl Iterator<Item = (&'a str, &'a str)>) {
     out.member("Attributes");
     out.begin();
     for (key, value) in attributes {

@@ -88,7 +88,8 @@ pub(super) async fn attributes_of<S: RegistryStore>(call: Call<'_, S>) -> Result
         out.begin();
         out.text("ServiceArn", &call.arn(format!("service/{id}")));
         out.text("ResourceOwner", &call.context.scope.account);
-        output::attributes(out, &found);
+        let found = found.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        output::attributes(out, found);
         out.end();
     }))
 }

@@ -1,14 +1,12 @@
 //! Names and what they are answered with, without a socket.
 
-use std::sync::Arc;
-
 use tsugite_base::Timestamp;
 use tsugite_base::rng::SplitMix64;
 use tsugite_discovery::dns::{CLASS_IN, Code, Data, Name, Query, Reply, kind};
 use tsugite_registry::{
-    CNAME, Changes, DnsConfig, DnsRecord, Health, HealthSource, HealthStatus, IPV4, IPV6, InstanceView,
-    Namespace, NamespaceId, NamespaceKind, NamespaceView, PORT, RecordType, RoutingPolicy, Service,
-    ServiceId, ServiceView, WEIGHT,
+    Attributes, CNAME, Changes, DnsConfig, DnsRecord, Health, HealthSource, HealthStatus, IPV4, IPV6,
+    InstanceView, Namespace, NamespaceId, NamespaceKind, NamespaceView, PORT, RecordType, RoutingPolicy,
+    Service, ServiceId, ServiceView, WEIGHT,
 };
 
 use super::answer::answer;
@@ -44,10 +42,12 @@ fn service(id: u64, name: &str, namespace: &str, kinds: &[RecordType]) -> Servic
 
 fn instance(id: &str, ip: &str, status: HealthStatus) -> InstanceView {
     let key = if ip.contains(':') { IPV6 } else { IPV4 };
-    let attributes = [(key, ip), (PORT, "8001")].map(|(k, v)| (k.into(), v.into()));
+    let attributes: Attributes = [(key, ip), (PORT, "8001")]
+        .map(|(k, v)| (k.into(), v.into()))
+        .into();
     InstanceView {
         id: id.into(),
-        attributes: Arc::new(attributes.into()),
+        attributes: attributes.into(),
         health: Health {
             status,
             lease: None,
@@ -320,10 +320,14 @@ fn changes_replace_and_remove() {
 }
 
 fn with(view: InstanceView, pairs: &[(&str, &str)]) -> InstanceView {
-    let mut attributes = (*view.attributes).clone();
+    let mut attributes: Attributes = view
+        .attributes
+        .iter()
+        .map(|(k, v)| (k.into(), v.into()))
+        .collect();
     attributes.extend(pairs.iter().map(|(k, v)| ((*k).into(), (*v).into())));
     InstanceView {
-        attributes: Arc::new(attributes),
+        attributes: attributes.into(),
         ..view
     }
 }

@@ -1,0 +1,260 @@
+//! What watchers of services are told: an index that grows with every change, and what changed since one.
+//!
+//! An index is the number of a change. That of a service is its latest change, be it of instances or of health; indices
+//! grow over restarts. Watchers are told how a service is, not what happened to it: who comes late misses nothing
+//! but the states in between, and nothing has to be kept for anybody.
+
+use std::ops::Bound;
+
+use crate::command::{InstanceView, Page, ServiceName, ServiceView};
+use crate::error::DiscoverError;
+use crate::model::NamespaceId;
+use crate::registry::{InstanceState, Registry, ServiceState, lower};
+
+/// What is watched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Every service.
+    All,
+    /// Every service of the namespace of that name.
+    Namespace(String),
+    /// These services, whether they exist or not.
+    Services(Vec<ServiceName>),
+}
+
+/// A service as it is at one moment.
+#[derive(Clone, Debug)]
+pub struct Sight {
+    /// Its latest change.
+    pub index: u64,
+    /// Its latest change that was about health.
+    pub health_index: u64,
+    /// The service.
+    pub view: ServiceView,
+    /// Instances, by id.
+    pub instances: Vec<InstanceView>,
+    /// Where the next page of them starts, if there are more.
+    pub next: Option<String>,
+}
+
+/// One thing that is told.
+#[derive(Clone, Debug)]
+pub enum Story {
+    /// How a service is.
+    Is(Box<Sight>),
+    /// A service is gone.
+    Gone {
+        /// The change that removed it.
+        index: u64,
+        /// What it was called.
+        name: ServiceName,
+    },
+}
+
+impl Story {
+    /// The change that it tells of.
+    pub fn index(&self) -> u64 {
+        match self {
+            Story::Is(sight) => sight.index,
+            Story::Gone { index, .. } => *index,
+        }
+    }
+}
+
+/// What changed since a watcher looked last.
+#[derive(Clone, Debug)]
+pub struct News {
+    /// Pass this to the next call.
+    pub index: u64,
+    /// What follows is all there is, here and in the calls until `complete`: the watcher drops what it had.
+    pub anew: bool,
+    /// In the order of their indices.
+    pub stories: Vec<Story>,
+    /// There is no more; else ask again at once.
+    pub complete: bool,
+}
+
+/// How much is told at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Services in one answer.
+    pub services: usize,
+    /// Instances of each of them.
+    pub instances: usize,
+}
+
+/// Which services changed, by name.
+#[derive(Clone, Debug)]
+pub struct Touched {
+    /// Pass this to the next call.
+    pub index: u64,
+    /// Too much has changed to say what: all may have.
+    pub all: bool,
+    /// Services that changed, appeared or went.
+    pub names: Vec<ServiceName>,
+}
+
+/// A service of the trail, or the name of one that is gone.
+enum Trace<'a> {
+    Live(&'a ServiceState),
+    Grave(&'a ServiceName),
+}
+
+impl Registry {
+    /// Begins to number changes for those outside, after what was stored has been read.
+    pub fn begin_watches(&mut self, wall: tsugite_base::Timestamp) {
+        self.trail.begin(wall);
+    }
+
+    /// The latest change of the service of that name; 0 if there is none.
+    pub fn service_index(&self, name: &ServiceName) -> u64 {
+        let state = self.service_by_name(name);
+        state.map_or(0, |state| self.trail.index(state.touched))
+    }
+
+    /// The service of that name with a page of its instances.
+    pub fn sight(&self, name: &ServiceName, page: &Page) -> Result<Sight, DiscoverError> {
+        let namespace = self.namespace_named(&name.namespace)?.namespace.id;
+        let state = self.service_named(namespace, &name.service)?;
+        let view = self.get_service(state.service.id)?;
+        Ok(self.sight_of(state, view, page))
+    }
+
+    fn sight_of(&self, state: &ServiceState, view: ServiceView, page: &Page) -> Sight {
+        let from = page.after.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+        let mut rest = state.instances.range::<str, _>((from, Bound::Unbounded));
+        let shown = rest.by_ref().take(page.limit);
+        let instances: Vec<_> = shown.map(|(_, state)| InstanceState::view(state)).collect();
+        let next = page.next(rest.next().and(instances.last()).map(|last| &last.id));
+        Sight {
+            index: self.trail.index(state.touched),
+            health_index: self.trail.index(state.health_touched),
+            view,
+            instances,
+            next,
+        }
+    }
+
+    /// What changed within `scope` after `seen`; everything that there is if `seen` is 0, of another process, or too
+    /// long ago.
+    pub fn news(&self, scope: &Scope, seen: u64, bounds: Bounds) -> News {
+        let known = self.trail.change(seen);
+        let from = known.map_or(0, |change| change + 1);
+        let mut traces = self.traces(scope, from);
+        if known.is_none() {
+            traces.retain(|(_, trace)| matches!(trace, Trace::Live(_)));
+        }
+        traces.sort_by_key(|(change, _)| *change);
+        let complete = traces.len() <= bounds.services;
+        traces.truncate(bounds.services);
+        let latest = match traces.last() {
+            Some((change, _)) if !complete => *change,
+            _ => self.trail.latest,
+        };
+        let page = Page {
+            after: None,
+            limit: bounds.instances,
+        };
+        let story = |(change, trace)| match trace {
+            Trace::Live(state) => {
+                let sight = self.sight_of(state, self.view(state)?, &page);
+                Some(Story::Is(Box::new(sight)))
+            }
+            Trace::Grave(name) => Some(Story::Gone {
+                index: self.trail.index(change),
+                name: name.clone(),
+            }),
+        };
+        News {
+            index: self.trail.index(latest),
+            anew: known.is_none(),
+            stories: traces.into_iter().filter_map(story).collect(),
+            complete,
+        }
+    }
+
+    /// What is in scope and was touched by the change `from` or a later one.
+    fn traces(&self, scope: &Scope, from: u64) -> Vec<(u64, Trace<'_>)> {
+        let graves = self.trail.graves.range(from..);
+        let graves = graves.map(|(change, name)| (*change, Trace::Grave(name)));
+        match scope {
+            Scope::All => self.live(from, |_| true).chain(graves).collect(),
+            Scope::Namespace(name) => {
+                let id = self.namespace_named(name).map(|state| state.namespace.id).ok();
+                let is_of = |namespace: NamespaceId| Some(namespace) == id;
+                let graves = graves.filter(
+                    |(_, trace)| matches!(trace, Trace::Grave(grave) if grave.namespace.eq_ignore_ascii_case(name)),
+                );
+                self.live(from, is_of).chain(graves).collect()
+            }
+            Scope::Services(names) => {
+                let states = names.iter().filter_map(|name| self.service_by_name(name));
+                let live = states
+                    .filter(|state| state.touched >= from)
+                    .map(|state| (state.touched, Trace::Live(state)));
+                let graves = graves.filter(
+                    |(_, trace)| matches!(trace, Trace::Grave(grave) if names.iter().any(|name| name.is(grave))),
+                );
+                live.chain(graves).collect()
+            }
+        }
+    }
+
+    fn live(&self, from: u64, is_in: impl Fn(NamespaceId) -> bool) -> impl Iterator<Item = (u64, Trace<'_>)> {
+        let touched = self.trail.services.range(from..);
+        touched
+            .filter_map(move |(change, id)| Some((*change, self.services.get(id)?)))
+            .filter(move |(_, state)| is_in(state.service.namespace))
+            .map(|(change, state)| (change, Trace::Live(state)))
+    }
+
+    /// Which services changed after `seen`.
+    pub fn touched_since(&self, seen: u64) -> Touched {
+        let index = self.trail.index(self.trail.latest);
+        let Some(change) = self.trail.change(seen) else {
+            return Touched {
+                index,
+                all: true,
+                names: Vec::new(),
+            };
+        };
+        let traces = self.traces(&Scope::All, change + 1).into_iter();
+        let names = traces.filter_map(|(_, trace)| match trace {
+            Trace::Grave(name) => Some(name.clone()),
+            Trace::Live(state) => {
+                let namespace = &self.namespaces.get(&state.service.namespace)?.namespace;
+                Some(ServiceName {
+                    namespace: namespace.name.clone(),
+                    service: state.service.name.clone(),
+                })
+            }
+        });
+        Touched {
+            index,
+            all: false,
+            names: names.collect(),
+        }
+    }
+
+    fn service_by_name(&self, name: &ServiceName) -> Option<&ServiceState> {
+        let namespace = self.namespace_named(&name.namespace).ok()?.namespace.id;
+        self.service_named(namespace, &name.service).ok()
+    }
+}
+
+impl ServiceName {
+    /// Whether both name the same service: case does not matter.
+    pub fn is(&self, other: &ServiceName) -> bool {
+        self.namespace.eq_ignore_ascii_case(&other.namespace)
+            && self.service.eq_ignore_ascii_case(&other.service)
+    }
+
+    /// In the form in which names are compared.
+    #[must_use]
+    pub fn folded(&self) -> ServiceName {
+        ServiceName {
+            namespace: lower(&self.namespace),
+            service: lower(&self.service),
+        }
+    }
+}
