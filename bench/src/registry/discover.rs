@@ -21,11 +21,13 @@ pub(super) async fn run(options: &Options, board: &mut Board) -> Result<()> {
     let ids = services(&tsugite, &space, "orders", 1).await?;
     let mut connection = Http1::new(address);
     for number in 0..INSTANCES {
-        connection.exchange(&registration(address, &ids[0], number)).await?;
+        connection
+            .exchange(&registration(address, &ids[0], number))
+            .await?;
     }
     let request = discover(address, "orders-0", 100);
     let answer = connection.exchange(&request).await?.to_vec();
-    let clients = (0..CONNECTIONS).map(|_| Calls::new(address, || Some(request.clone())));
+    let clients = (0..CONNECTIONS).map(|_| repeated(address, &request));
     let measured = measure(&tsugite.server.process, options.seconds, clients.collect()).await?;
     board.work(DISCOVER, "tsugite", measured);
     board.value("discover per core", 1e6 / measured[1]);
@@ -38,7 +40,7 @@ pub(super) async fn run(options: &Options, board: &mut Board) -> Result<()> {
         return Ok(());
     }
     let (nginx, address) = constant(&String::from_utf8(answer)?)?;
-    let clients = (0..CONNECTIONS).map(|_| Calls::new(address, || Some(request.clone())));
+    let clients = (0..CONNECTIONS).map(|_| repeated(address, &request));
     let measured = measure(&nginx, options.seconds, clients.collect()).await?;
     board.work(DISCOVER, "nginx", measured);
     Ok(())
@@ -50,6 +52,15 @@ pub(super) fn discover(address: std::net::SocketAddr, service: &str, results: us
         "NamespaceName": "bench.internal", "ServiceName": service, "MaxResults": results,
     });
     operation(address, "DiscoverInstances", &input)
+}
+
+/// A client that makes the same request again and again.
+pub(super) fn repeated(
+    address: std::net::SocketAddr,
+    request: &[u8],
+) -> Calls<impl FnMut() -> Option<Vec<u8>> + use<>> {
+    let request = request.to_vec();
+    Calls::new(address, move || Some(request.clone()))
 }
 
 /// nginx that answers everything with `body`.
@@ -81,7 +92,13 @@ pub(super) fn goals(board: &Board) -> Vec<Goal> {
         *share = cores.max(*share / 0.6);
     }
     vec![
-        Goal::at_least(DISCOVER, "calls per second of processor time", per_core, f64::NAN, 0),
+        Goal::at_least(
+            DISCOVER,
+            "calls per second of processor time",
+            per_core,
+            f64::NAN,
+            0,
+        ),
         Goal::at_least(DISCOVER, "÷ nginx with a constant", ratio, f64::NAN, 2),
         Goal::at_least(
             DISCOVER,

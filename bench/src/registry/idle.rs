@@ -25,8 +25,20 @@ const WAKE_UPS: usize = 200;
 
 pub(super) async fn run(board: &mut Board) -> Result<()> {
     for (form, memory, processor, spurious, wake) in [
-        (Form::Blocking, "watch RSS", "watch CPU", "watch spurious", "watch wake"),
-        (Form::Events, "events RSS", "events CPU", "events spurious", "events wake"),
+        (
+            Form::Blocking,
+            "watch RSS",
+            "watch CPU",
+            "watch spurious",
+            "watch wake",
+        ),
+        (
+            Form::Events,
+            "events RSS",
+            "events CPU",
+            "events spurious",
+            "events wake",
+        ),
     ] {
         let found = watch(form).await?;
         board.value(memory, found.kb);
@@ -61,7 +73,7 @@ async fn watch(form: Form) -> Result<Found> {
     let before = process.rss_mb();
     let mut watchers = Vec::with_capacity(WATCHERS);
     for number in 0..WATCHERS {
-        watchers.push(open(address, form, number % SERVICES).await?);
+        watchers.push(open(&mut connection, address, form, number % SERVICES).await?);
     }
     tokio::time::sleep(Duration::from_secs(3)).await;
     let kb = (process.rss_mb() - before) * 1024.0 / WATCHERS as f64;
@@ -84,10 +96,10 @@ async fn watch(form: Form) -> Result<Found> {
     let spurious = tsugite.metric("tsugite_watch_wakeups_total").await? - woken;
 
     let mut waking = Histogram::new();
-    for number in 0..WAKE_UPS {
+    for (number, watcher) in watchers.iter_mut().enumerate().take(WAKE_UPS) {
         change(&mut connection, address, &format!("watched-{number}"), 1).await?;
         let from = Instant::now();
-        heard(&mut watchers[number]).await?;
+        heard(watcher).await?;
         waking.record(from.elapsed());
     }
     Ok(Found {
@@ -99,7 +111,10 @@ async fn watch(form: Form) -> Result<Found> {
 }
 
 fn put(address: SocketAddr, service: &str, turn: usize) -> Vec<u8> {
-    let body = format!(r#"{{"address": "127.0.0.1", "port": {}, "ttl_ms": 0}}"#, 1024 + turn % 60_000);
+    let body = format!(
+        r#"{{"address": "127.0.0.1", "port": {}, "ttl_ms": 0}}"#,
+        1024 + turn % 60_000
+    );
     let path = format!("/v1/instances/internal/{service}/one");
     admin(address, "PUT", &path, &body)
 }
@@ -110,13 +125,12 @@ async fn change(connection: &mut Http1, address: SocketAddr, service: &str, turn
 }
 
 /// A watcher that has heard how things are and waits for changes.
-async fn open(address: SocketAddr, form: Form, number: usize) -> Result<TcpStream> {
+async fn open(asking: &mut Http1, address: SocketAddr, form: Form, number: usize) -> Result<TcpStream> {
     let path = format!("/v1/services/internal/watched-{number}/instances");
     let mut stream = TcpStream::connect(address).await?;
     match form {
         Form::Blocking => {
-            let mut connection = Http1::new(address);
-            let now = super::stage::call(&mut connection, &admin(address, "GET", &path, "")).await?;
+            let now = super::stage::call(asking, &admin(address, "GET", &path, "")).await?;
             let index = now["index"].as_u64().ok_or("no index")?;
             let path = format!("{path}?index={index}&wait=10m");
             stream.write_all(&admin(address, "GET", &path, "")).await?;
@@ -182,7 +196,13 @@ pub(super) fn goals(board: &Board) -> Vec<Goal> {
                 f64::NAN,
                 1,
             ),
-            Goal::at_most(line, "from a change's answer to its watcher, p99 ms", named(wake), 10.0, 2),
+            Goal::at_most(
+                line,
+                "from a change's answer to its watcher, p99 ms",
+                named(wake),
+                10.0,
+                2,
+            ),
         ]);
     }
     all

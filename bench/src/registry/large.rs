@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use super::discover::discover;
-use super::stage::{Calls, all, call, measure, namespace, operation, registration, services};
+use super::discover::{discover, repeated};
+use super::stage::{all, call, measure, namespace, operation, registration, services};
 use crate::board::{Board, Goal};
 use crate::load::http1::Http1;
 use crate::servers::Tsugite;
@@ -49,7 +49,7 @@ pub(super) async fn one_service(options: &Options, board: &mut Board) -> Result<
     let requests = (0..IN_ONE).map(|number| registration(address, &ids[0], number));
     all(address, requests.collect()).await?;
     let request = discover(address, "crowd-0", 100);
-    let clients = (0..4).map(|_| Calls::new(address, || Some(request.clone())));
+    let clients = (0..4).map(|_| repeated(address, &request));
     let measured = measure(&tsugite.server.process, options.seconds, clients.collect()).await?;
     board.work(FIND, "tsugite", measured);
     board.value("crowd p99", measured[3] / 1e3);
@@ -92,7 +92,13 @@ pub(super) fn goals(board: &Board) -> Vec<Goal> {
             1024.0,
             0,
         ),
-        Goal::at_most(million, "kill -9 to ready file, s", named("million ready"), 10.0, 2),
+        Goal::at_most(
+            million,
+            "kill -9 to ready file, s",
+            named("million ready"),
+            10.0,
+            2,
+        ),
         Goal::at_least(
             million,
             "registrations/s while loading",
@@ -100,7 +106,13 @@ pub(super) fn goals(board: &Board) -> Vec<Goal> {
             f64::NAN,
             0,
         ),
-        Goal::at_most(crowd, "DiscoverInstances of 100, p99 ms", named("crowd p99"), 5.0, 2),
+        Goal::at_most(
+            crowd,
+            "DiscoverInstances of 100, p99 ms",
+            named("crowd p99"),
+            5.0,
+            2,
+        ),
         Goal::at_most(
             crowd,
             "ListInstances, 1,000 pages of 100, s",

@@ -45,7 +45,10 @@ pub(super) async fn heartbeats(options: &Options, board: &mut Board) -> Result<(
         format!("/v1/instances/internal/orders-{service}/i-{id}")
     };
     let register = (0..LEASES).map(|number| {
-        let body = format!(r#"{{"address": "127.0.0.1", "port": {}, "ttl_ms": 600000}}"#, 1024 + number);
+        let body = format!(
+            r#"{{"address": "127.0.0.1", "port": {}, "ttl_ms": 600000}}"#,
+            1024 + number
+        );
         admin(address, "PUT", &path(number), &body)
     });
     all(address, register.collect()).await?;

@@ -81,7 +81,11 @@ pub(super) async fn services(
         }
         let page = call(&mut connection, &operation(address, "ListServices", &input)).await?;
         let listed = page["Services"].as_array().ok_or("no list of services")?;
-        ids.extend(listed.iter().filter_map(|service| Some(service["Id"].as_str()?.to_owned())));
+        ids.extend(
+            listed
+                .iter()
+                .filter_map(|service| Some(service["Id"].as_str()?.to_owned())),
+        );
         token = page["NextToken"].clone();
         if !token.is_string() {
             break;

@@ -35,7 +35,10 @@ pub(super) async fn run(board: &mut Board) -> Result<()> {
     let port = tsugite.role("admin")?;
     let mut registrar = Http1::new(port);
     for number in 0..SERVICES {
-        let body = format!(r#"{{"address": "127.0.0.1", "port": {}, "ttl_ms": 0}}"#, 1024 + number);
+        let body = format!(
+            r#"{{"address": "127.0.0.1", "port": {}, "ttl_ms": 0}}"#,
+            1024 + number
+        );
         let path = format!("/v1/instances/bench.internal/there-{number}/one");
         registrar.exchange(&admin(port, "PUT", &path, &body)).await?;
     }
@@ -43,7 +46,10 @@ pub(super) async fn run(board: &mut Board) -> Result<()> {
     for number in 0..TIMES {
         let service = format!("new-{number}");
         let path = format!("/v1/instances/bench.internal/{service}/one");
-        let body = format!(r#"{{"address": "127.0.0.1", "port": {}, "ttl_ms": 0}}"#, upstream.http1);
+        let body = format!(
+            r#"{{"address": "127.0.0.1", "port": {}, "ttl_ms": 0}}"#,
+            upstream.http1
+        );
         registrar.exchange(&admin(port, "PUT", &path, &body)).await?;
         let from = Instant::now();
         let (a, b, c, d) = tokio::join!(
@@ -56,7 +62,7 @@ pub(super) async fn run(board: &mut Board) -> Result<()> {
             histogram.record(took);
         }
     }
-    for ((_, name), histogram) in INTERFACES.iter().zip(&seen) {
+    for ((_, name), histogram) in INTERFACES.into_iter().zip(&seen) {
         board.value(name, histogram.quantile_us(0.99) / 1e3);
     }
     Ok(())
@@ -111,9 +117,9 @@ async fn in_dns(address: SocketAddr, service: &str, from: Instant) -> Result<Dur
 }
 
 pub(super) fn goals(board: &Board) -> Vec<Goal> {
-    let goal = |(interface, name): &(&str, &str)| {
+    let goal = |(interface, name): (&str, &str)| {
         let line = format!("registered to visible: {interface}");
         Goal::at_most(&line, "p99 after the answer, ms", board.named(name), 10.0, 2)
     };
-    INTERFACES.iter().map(goal).collect()
+    INTERFACES.into_iter().map(goal).collect()
 }
