@@ -12,6 +12,7 @@ pub mod metadata;
 pub mod proto;
 pub mod status;
 pub mod timeout;
+pub mod watch;
 
 pub use details::StatusDetails;
 pub use frame::{FrameError, FrameHeader, Scanner};

@@ -17,4 +17,5 @@ pub mod process;
 pub mod run;
 pub mod signing;
 pub mod telemetry;
+pub(crate) mod watch;
 pub mod world;

@@ -36,6 +36,9 @@ fn every_document_leads_on() {
         "/v1/topics/t/subscriptions",
         "/v1/captured",
         "/v1/instances/internal/s/one",
+        "/v1/namespaces/internal",
+        "/v1/services?namespace=internal",
+        "/v1/services/internal/s/instances",
         "/readyz",
     ] {
         assert!(seen.contains(path), "{path} is not reachable: {seen:?}");
@@ -513,9 +516,9 @@ fn the_command_line_shows_what_the_api_says() {
     );
     assert_eq!(
         ask(&["services", "ls"]),
-        "SERVICE  NAMESPACE  INSTANCES\ns        internal   1\n"
+        "SERVICE  NAMESPACE  INSTANCES  REVISION\ns        internal   1          1\n"
     );
-    assert!(ask(&["services", "show", "s"]).contains("id: one\n"));
+    assert!(ask(&["services", "show", "s"]).contains("\none       127.0.0.1:9  "));
     let (code, _, stderr) = finish(command().args(["topics", "ls", "--json", "--admin", &admin]));
     assert_eq!(code, 0, "flags may follow the command: {stderr}");
     let shown: Value = serde_json::from_str(&ask(&["queues", "--json", "show", "q"])).unwrap();

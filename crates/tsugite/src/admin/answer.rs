@@ -1,15 +1,17 @@
 //! What the admin port answers: JSON documents with links, problem documents, plain texts.
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 use serde_json::{Map, Value, json};
 
 use tsugite_engine::Unavailable;
 
-/// A whole answer.
-pub(super) type Answer = Response<Full<Bytes>>;
+use super::body::Body;
+
+/// An answer: whole, or a watch that goes on.
+pub(super) type Answer = Response<Body>;
 
 /// Links of a document: relation and target.
 pub(super) type Links = Vec<(&'static str, String)>;
@@ -43,7 +45,7 @@ fn link(href: String) -> Value {
 
 /// A text of any type.
 pub(super) fn respond(status: StatusCode, content_type: &'static str, body: Bytes) -> Answer {
-    let mut answer = Response::new(Full::new(body));
+    let mut answer = Response::new(Body::Full(Full::new(body)));
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
@@ -152,6 +154,17 @@ impl Problem {
         )
     }
 
+    /// There is no room for one more of these now.
+    pub(super) fn busy(detail: impl Into<String>) -> Problem {
+        let (status, title) = (StatusCode::SERVICE_UNAVAILABLE, "Too many watches");
+        Problem::new(status, "too-many-watches", title, detail)
+    }
+
+    /// Its status and detail.
+    pub(super) fn parts(&self) -> (StatusCode, &str) {
+        (self.status, &self.detail)
+    }
+
     pub(super) fn conflict(detail: impl Into<String>) -> Problem {
         Problem::new(StatusCode::CONFLICT, "conflict", "Conflict", detail)
     }
@@ -195,6 +208,11 @@ impl Problem {
             answer
                 .headers_mut()
                 .insert(ALLOW, HeaderValue::from_static(allow));
+        }
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            answer
+                .headers_mut()
+                .insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
         if self.status == StatusCode::UNAUTHORIZED {
             let challenge = HeaderValue::from_static("Bearer realm=\"tsugite admin\"");

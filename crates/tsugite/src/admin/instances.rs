@@ -143,17 +143,18 @@ pub(super) async fn delete<S: Store>(admin: &Admin<S>, name: InstanceName) -> Re
 
 /// An instance as this API shows it.
 pub(super) fn instance_body(namespace: &str, service: &str, instance: &InstanceView, now: Now) -> Value {
-    let mut attributes = (*instance.attributes).clone();
-    let address = tsugite_registry::address_of(&attributes);
-    let protocol = tsugite_registry::protocol_of(&attributes);
-    for shown in [
+    let address = tsugite_registry::address_of(&instance.attributes);
+    let protocol = tsugite_registry::protocol_of(&instance.attributes);
+    let shown = [
         tsugite_registry::IPV4,
         tsugite_registry::IPV6,
         tsugite_registry::PORT,
         tsugite_registry::PROTOCOL,
-    ] {
-        attributes.remove(shown);
-    }
+    ];
+    let further = instance.attributes.iter().filter(|(key, _)| !shown.contains(key));
+    let attributes: serde_json::Map<String, Value> = further
+        .map(|(key, value)| (key.to_owned(), value.into()))
+        .collect();
     let expires = instance
         .lease_until
         .map(|until| until.since(now.steady).as_millis());
@@ -167,6 +168,8 @@ pub(super) fn instance_body(namespace: &str, service: &str, instance: &InstanceV
         "health": instance.health.status.name().to_lowercase(),
         "ttl_ms": instance.lease_ms,
         "expires_in_ms": expires.and_then(|ms| u64::try_from(ms).ok()),
+        "registered_at": instance.registered.iso_millis(),
+        "age_ms": u64::try_from(now.wall.since(instance.registered).as_millis()).ok(),
         "attributes": attributes,
     })
 }

@@ -1,16 +1,20 @@
 //! The admin door: health, metrics, the REST API (`/v1`, every answer with links) and the console.
 
 mod answer;
+mod body;
 mod captured;
 mod circuits;
 mod clock;
 mod connection;
 mod dev;
+mod grpc;
 mod guard;
+mod http_sd;
 mod instances;
 mod located;
 mod messages;
 mod metrics;
+mod namespaces;
 mod queues;
 mod redrive;
 mod resource;
@@ -18,22 +22,23 @@ mod services;
 mod store;
 mod subscriptions;
 mod topics;
+mod watch;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, ORIGIN, VARY};
+use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, HOST, ORIGIN, VARY};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use serde_json::json;
-use tokio::sync::watch;
+use tokio::sync::watch::Receiver;
 use tsugite_base::names::Scope;
 use tsugite_base::{Mono, World, limits};
 use tsugite_gateway::Shared;
-use tsugite_registry::InstanceName;
+use tsugite_registry::{InstanceName, ServiceName};
 
 use self::answer::{Answer, Problem, document, respond};
 use self::guard::Guard;
@@ -42,6 +47,7 @@ use crate::aws::AwsDoor;
 use crate::config::Config;
 use crate::deliver::Deliverer;
 use crate::run::Addresses;
+use crate::watch::Hub;
 use crate::world::HostClock;
 
 pub use connection::serve;
@@ -54,12 +60,14 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Admin<S> {
     pub(crate) store: S,
     pub(crate) world: World,
-    pub(crate) config: watch::Receiver<Arc<Config>>,
+    pub(crate) config: Receiver<Arc<Config>>,
     pub(crate) addresses: Addresses,
     pub(crate) gateway: Arc<Shared>,
     pub(crate) aws: Arc<AwsDoor<S>>,
     /// Who knows how deliveries to endpoints go.
     pub(crate) deliverer: Arc<Deliverer>,
+    /// Who wakes watchers.
+    pub(crate) hub: Arc<Hub>,
     pub(crate) started: Mono,
     /// The clock of `world`, if it may be moved.
     pub(crate) movable: Option<Arc<HostClock>>,
@@ -79,6 +87,8 @@ pub struct Beside<S> {
     pub aws: Arc<AwsDoor<S>>,
     /// Who posts to endpoints.
     pub deliverer: Arc<Deliverer>,
+    /// Who wakes watchers.
+    pub(crate) hub: Arc<Hub>,
 }
 
 impl<S: Store> Admin<S> {
@@ -87,7 +97,7 @@ impl<S: Store> Admin<S> {
         store: S,
         world: World,
         movable: Option<Arc<HostClock>>,
-        config: watch::Receiver<Arc<Config>>,
+        config: Receiver<Arc<Config>>,
         addresses: Addresses,
         beside: Beside<S>,
     ) -> Admin<S> {
@@ -95,6 +105,7 @@ impl<S: Store> Admin<S> {
             gateway,
             aws,
             deliverer,
+            hub,
         } = beside;
         let guard = Guard::new(config.borrow().admin.clone());
         Admin {
@@ -107,6 +118,7 @@ impl<S: Store> Admin<S> {
             gateway,
             aws,
             deliverer,
+            hub,
             guard: ArcSwap::from_pointee(guard),
             ready: AtomicBool::new(false),
             requests: AtomicU64::new(0),
@@ -142,12 +154,16 @@ impl<S: Store> Admin<S> {
     }
 
     /// Answers one request.
-    pub(crate) async fn answer(&self, request: Request<Incoming>) -> Answer {
+    pub(crate) async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Answer {
         self.requests.fetch_add(1, Relaxed);
-        let (parts, body) = request.into_parts();
-        let guard = self.guard.load();
+        let (mut parts, body) = request.into_parts();
+        name_host(&mut parts);
+        let guard = self.guard.load_full();
         let outcome = self.checked(&guard, &parts, body).await;
-        let mut answer = outcome.unwrap_or_else(Problem::answer);
+        let mut answer = outcome.unwrap_or_else(|problem| match grpc::is_call(&parts) {
+            true => problem.of_call(),
+            false => problem.answer(),
+        });
         if answer.status().is_client_error() || answer.status().is_server_error() {
             self.errors.fetch_add(1, Relaxed);
         }
@@ -156,7 +172,7 @@ impl<S: Store> Admin<S> {
     }
 
     async fn checked(
-        &self,
+        self: &Arc<Self>,
         guard: &Guard,
         parts: &http::request::Parts,
         body: Incoming,
@@ -167,8 +183,16 @@ impl<S: Store> Admin<S> {
         let resource = resource?;
         let query = Query::parse(parts.uri.query().unwrap_or_default());
         query.only(resource.parameters(&parts.method))?;
-        let body = read(body).await?;
-        self.dispatch(resource, &parts.method, &query, &body).await
+        let body = Box::pin(read(body)).await?;
+        match resource {
+            Resource::GrpcWatch if parts.method == Method::POST => grpc::watch(self, parts, &body),
+            Resource::Watch if parts.method == Method::GET => watch::events(self, &query, &parts.headers),
+            // Boxed apart from all others: it may wait for long, and should not hold their room meanwhile.
+            Resource::ServiceInstances { namespace, service } if parts.method == Method::GET => {
+                Box::pin(watch::instances(self, ServiceName { namespace, service }, &query)).await
+            }
+            resource => Box::pin(self.dispatch(resource, &parts.method, &query, &body)).await,
+        }
     }
 
     async fn dispatch(
@@ -205,6 +229,13 @@ impl<S: Store> Admin<S> {
             )),
             Resource::Index => Ok(self.index()),
             Resource::Services => services::list(self, query).await,
+            Resource::ServiceInstances { namespace, service } => {
+                watch::instances(self, ServiceName { namespace, service }, query).await
+            }
+            Resource::Watch => Err(Problem::invalid("a watch has no head without a body")),
+            Resource::HttpSd => http_sd::list(self, query).await,
+            Resource::Namespaces => namespaces::list(self, query).await,
+            Resource::Namespace(name) => namespaces::get(self, &name).await,
             Resource::Service { namespace, service } => services::get(self, namespace, service).await,
             Resource::Instance {
                 namespace,
@@ -249,6 +280,7 @@ impl<S: Store> Admin<S> {
                 service,
                 id,
             } => instances::delete(self, instance_name(namespace, service, id)).await,
+            Resource::Service { namespace, service } => services::remove(self, namespace, service).await,
             Resource::CircuitOverride(id) => circuits::delete_override(self, &id),
             Resource::Queue(name) => queues::remove(self, &name, query).await,
             Resource::QueueRedrive(name) => redrive::cancel(self, &name, query).await,
@@ -297,7 +329,10 @@ impl<S: Store> Admin<S> {
         });
         let links = vec![
             ("self", "/v1".into()),
+            ("namespaces", "/v1/namespaces".into()),
             ("services", "/v1/services".into()),
+            ("watch", "/v1/watch{?service,namespace,index}".into()),
+            ("http_sd", "/v1/http_sd{?service,namespace}".into()),
             ("register", "/v1/instances/{namespace}/{service}/{id}".into()),
             ("queues", "/v1/queues".into()),
             ("topics", "/v1/topics".into()),
@@ -318,6 +353,16 @@ fn instance_name(namespace: String, service: String, instance: String) -> Instan
         namespace,
         service,
         instance,
+    }
+}
+
+/// HTTP/2 names the host beside the path; everything here looks at the header.
+fn name_host(parts: &mut http::request::Parts) {
+    if !parts.headers.contains_key(HOST)
+        && let Some(authority) = parts.uri.authority()
+        && let Ok(host) = HeaderValue::from_str(authority.as_str())
+    {
+        parts.headers.insert(HOST, host);
     }
 }
 
@@ -391,6 +436,12 @@ impl Query {
                 known.join(", ")
             ))),
         }
+    }
+
+    /// Every value of a parameter that can repeat.
+    pub(crate) fn all(&self, key: &str) -> impl Iterator<Item = &str> {
+        let pairs = self.0.iter().filter(move |(known, _)| known == key);
+        pairs.map(|(_, value)| value.as_str())
     }
 
     pub(crate) fn get(&self, key: &str) -> Option<&str> {

@@ -17,11 +17,20 @@ pub(super) enum Resource {
         namespace: String,
         service: String,
     },
+    ServiceInstances {
+        namespace: String,
+        service: String,
+    },
     Instance {
         namespace: String,
         service: String,
         id: String,
     },
+    Watch,
+    GrpcWatch,
+    HttpSd,
+    Namespaces,
+    Namespace(String),
     Queues,
     Queue(String),
     QueueGroups(String),
@@ -74,6 +83,15 @@ impl Resource {
                 namespace: own(namespace),
                 service: own(service),
             },
+            ["v1", "services", namespace, service, "instances"] => Resource::ServiceInstances {
+                namespace: own(namespace),
+                service: own(service),
+            },
+            ["v1", "watch"] => Resource::Watch,
+            ["tsugite.registry.v1.Watch", "Watch"] => Resource::GrpcWatch,
+            ["v1", "http_sd"] => Resource::HttpSd,
+            ["v1", "namespaces"] => Resource::Namespaces,
+            ["v1", "namespaces", name] => Resource::Namespace(own(name)),
             ["v1", "instances", namespace, service, id] => Resource::Instance {
                 namespace: own(namespace),
                 service: own(service),
@@ -118,11 +136,14 @@ impl Resource {
             Resource::Instance { .. } => "GET, HEAD, PUT, DELETE, OPTIONS",
             Resource::CircuitOverride(_) => "PUT, DELETE, OPTIONS",
             Resource::Topic(_) => "GET, HEAD, PUT, DELETE, OPTIONS",
-            Resource::Queue(_) | Resource::Subscription { .. } => "GET, HEAD, DELETE, OPTIONS",
+            Resource::Queue(_) | Resource::Subscription { .. } | Resource::Service { .. } => {
+                "GET, HEAD, DELETE, OPTIONS"
+            }
             Resource::Messages(_) | Resource::Subscriptions(_) => "GET, HEAD, POST, OPTIONS",
             Resource::QueueRedrive(_) => "GET, HEAD, POST, DELETE, OPTIONS",
             Resource::CircuitReset(_)
             | Resource::Reset
+            | Resource::GrpcWatch
             | Resource::ClockAdvance
             | Resource::QueuePurge(_)
             | Resource::QueueReceive(_)
@@ -138,7 +159,11 @@ impl Resource {
         let looks = matches!(*method, Method::GET | Method::HEAD);
         match self {
             Resource::Console | Resource::Health | Resource::Ready | Resource::Metrics => None,
-            Resource::Services if looks => Some(&["after"]),
+            Resource::Services if looks => Some(&["after", "namespace"]),
+            Resource::Namespaces if looks => Some(&["after"]),
+            Resource::ServiceInstances { .. } if looks => Some(&["after", "limit", "index", "wait"]),
+            Resource::Watch if looks => Some(&["service", "namespace", "index"]),
+            Resource::HttpSd if looks => Some(&["service", "namespace"]),
             Resource::Messages(_) if looks => Some(&["account", "region", "after", "limit", "id"]),
             Resource::QueueGroups(_) if looks => Some(&["account", "region", "limit"]),
             Resource::Subscriptions(_) if looks => Some(&["account", "region", "after", "limit"]),

@@ -1,4 +1,4 @@
-//! `tsugite circuits|services`: the admin API from the command line.
+//! `tsugite circuits`, and how all commands of the admin API show what it says.
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -69,49 +69,6 @@ impl Circuits {
                     .target
                     .call("POST", &format!("{}/reset", path(&circuit)), None)?;
                 print(&self.target, &answer, || format!("{circuit} is closed\n"))
-            }
-        }
-    }
-}
-
-#[derive(Debug, Subcommand)]
-enum Look {
-    /// List all
-    Ls,
-    /// Show one
-    Show {
-        /// Its name
-        name: String,
-    },
-}
-
-#[derive(Debug, Args)]
-pub(super) struct Services {
-    #[command(flatten)]
-    target: Target,
-    #[command(subcommand)]
-    action: Option<Look>,
-}
-
-impl Services {
-    pub(super) fn run(self) -> Result<(), Failed> {
-        match self.action.unwrap_or(Look::Ls) {
-            Look::Ls => {
-                let columns = [
-                    ("SERVICE", "name"),
-                    ("NAMESPACE", "namespace"),
-                    ("INSTANCES", "instances"),
-                ];
-                list(&self.target, "/v1/services", "services", &columns)
-            }
-            Look::Show { name } => {
-                let name = crate::config::ServiceName::parse(&name).map_err(Failed::Usage)?;
-                let path = format!(
-                    "/v1/services/{}/{}",
-                    segment(&name.namespace),
-                    segment(&name.service)
-                );
-                show(&self.target, &self.target.call("GET", &path, None)?)
             }
         }
     }

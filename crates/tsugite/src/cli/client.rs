@@ -1,7 +1,7 @@
 //! A small blocking HTTP client for the admin API: one request, one connection, a bounded answer.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use clap::Args;
@@ -76,29 +76,83 @@ pub(super) fn given_or_read(text: &str) -> Result<String, Failed> {
 }
 
 impl Target {
-    /// Asks for `path`; the answer is a JSON document, or nothing.
-    pub(super) fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value, Failed> {
+    /// Opens a connection, and says who is at its other end.
+    fn connect(&self) -> Result<(TcpStream, SocketAddr), Failed> {
         let address = match text::address(&self.admin) {
             Ok(Some(address)) => address,
             Ok(None) => return Err(Failed::Usage("--admin: `off` cannot be asked".into())),
             Err(rule) => return Err(Failed::Usage(format!("--admin: {rule}"))),
         };
-        let failed = |error: std::io::Error| {
-            Failed::Failure(format!(
-                "no answer from the admin port {address}: {error}; is `tsugite up` running there?"
-            ))
+        let connected = || {
+            let stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
+            stream.set_read_timeout(Some(TIMEOUT))?;
+            stream.set_write_timeout(Some(TIMEOUT))?;
+            Ok(stream)
         };
-        let mut stream = TcpStream::connect_timeout(&address, TIMEOUT).map_err(failed)?;
-        stream.set_read_timeout(Some(TIMEOUT)).map_err(failed)?;
-        stream.set_write_timeout(Some(TIMEOUT)).map_err(failed)?;
+        let stream = connected().map_err(|error| no_answer(address, &error))?;
+        Ok((stream, address))
+    }
+
+    /// Follows the server-sent events at `path` from the event `last` on, until `event` fails or the connection ends. Each
+    /// is told by its id, its kind and its data.
+    pub(super) fn follow(
+        &self,
+        path: &str,
+        last: Option<&str>,
+        mut event: impl FnMut(Option<&str>, &str, &Value) -> Result<(), Failed>,
+    ) -> Result<(), Failed> {
+        let (mut stream, address) = self.connect()?;
+        let failed = |error: std::io::Error| no_answer(address, &error);
+        let last = last.map_or(String::new(), |id| format!("last-event-id: {id}\r\n"));
+        // Of version 1.0, so that the events come without the marks of chunks.
+        let request = format!(
+            "GET {path} HTTP/1.0\r\nhost: {address}\r\naccept: text/event-stream\r\n{}{last}\r\n",
+            token(),
+        );
+        stream.write_all(request.as_bytes()).map_err(failed)?;
+        let mut lines = BufReader::new(stream);
+        let (mut head, mut line) = (String::new(), String::new());
+        while lines.read_line(&mut line).map_err(failed)? > 0 && !line.trim().is_empty() {
+            head.push_str(&std::mem::take(&mut line));
+        }
+        if head.split(' ').nth(1).is_none_or(|status| status != "200") {
+            let mut answer = head.into_bytes();
+            answer.extend_from_slice(b"\r\n");
+            lines.take(MAX_ANSWER).read_to_end(&mut answer).map_err(failed)?;
+            return understand(&answer).map(|_| ());
+        }
+        let (mut id, mut kind, mut data) = (None, String::new(), Value::Null);
+        loop {
+            line.clear();
+            if lines.read_line(&mut line).map_err(failed)? == 0 {
+                return Ok(());
+            }
+            match line.trim_end().split_once(": ") {
+                Some(("id", text)) => id = Some(text.to_owned()),
+                Some(("event", text)) => text.clone_into(&mut kind),
+                Some(("data", text)) => data = serde_json::from_str(text).map_err(|_| strange())?,
+                // A blank line ends an event; a comment is only a sign of life.
+                _ if line.trim().is_empty() && !kind.is_empty() => {
+                    event(
+                        id.take().as_deref(),
+                        &std::mem::take(&mut kind),
+                        &std::mem::take(&mut data),
+                    )?;
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Asks for `path`; the answer is a JSON document, or nothing.
+    pub(super) fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value, Failed> {
+        let (mut stream, address) = self.connect()?;
+        let failed = |error: std::io::Error| no_answer(address, &error);
         let body = body.map(Value::to_string).unwrap_or_default();
-        let token = match std::env::var("TSUGITE_ADMIN_TOKEN") {
-            Ok(token) => format!("authorization: Bearer {token}\r\n"),
-            Err(_) => String::new(),
-        };
         let request = format!(
             "{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\naccept: application/json\r\n\
-             content-type: application/json\r\n{token}content-length: {}\r\n\r\n{body}",
+             content-type: application/json\r\n{}content-length: {}\r\n\r\n{body}",
+            token(),
             body.len(),
         );
         stream.write_all(request.as_bytes()).map_err(failed)?;
@@ -108,9 +162,26 @@ impl Target {
     }
 }
 
+/// The header with the token, if there is one.
+fn token() -> String {
+    let token = std::env::var("TSUGITE_ADMIN_TOKEN");
+    token.map_or(String::new(), |token| {
+        format!("authorization: Bearer {token}\r\n")
+    })
+}
+
+fn no_answer(address: SocketAddr, error: &std::io::Error) -> Failed {
+    Failed::Failure(format!(
+        "no answer from the admin port {address}: {error}; is `tsugite up` running there?"
+    ))
+}
+
+fn strange() -> Failed {
+    Failed::Failure("the admin port did not answer in HTTP".into())
+}
+
 /// The body of an HTTP/1.1 answer; the detail of its problem document as an error if it says no.
 fn understand(answer: &[u8]) -> Result<Value, Failed> {
-    let strange = || Failed::Failure("the admin port did not answer in HTTP".into());
     let end = answer
         .windows(4)
         .position(|four| four == b"\r\n\r\n")

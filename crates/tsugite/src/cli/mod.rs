@@ -6,6 +6,7 @@ mod client;
 mod data;
 mod queues;
 mod redrive;
+mod services;
 mod table;
 mod topics;
 pub(crate) mod up;
@@ -45,8 +46,8 @@ enum Command {
     Schema,
     /// Show and override circuits
     Circuits(admin::Circuits),
-    /// Show registered services and their instances
-    Services(admin::Services),
+    /// Show, watch, register and remove services and their instances
+    Services(Box<services::Services>),
     /// Look into queues, send, receive, purge, remove
     Queues(Box<queues::Queues>),
     /// Look at topics, publish, subscribe, ask whom a message would reach

@@ -356,8 +356,16 @@ fn host_name(value: String) -> Result<String, String> {
 fn registry(r: &mut Reader, raw: raw::Registry) -> Registry {
     let modes = [("lenient", Validation::Lenient), ("strict", Validation::Strict)];
     let validation = r.maybe(raw.validation, |value| one_of(&value, &modes));
+    let max_watchers = r.maybe(raw.max_watchers, |value| match usize::try_from(value) {
+        Ok(count) if (1..=limits::WATCHERS).contains(&count) => Ok(count),
+        _ => Err(format!(
+            "{value} watches; there must be 1 to {}",
+            limits::WATCHERS
+        )),
+    });
     Registry {
         validation: validation.unwrap_or_default(),
+        max_watchers: max_watchers.unwrap_or(limits::DEFAULT_WATCHERS),
     }
 }
 

@@ -134,7 +134,7 @@ pub struct Instance {
     pub address: IpAddr,
     /// TCP port.
     pub port: u16,
-    /// Further attributes.
+    /// Further attributes, weight and zone among them.
     pub attributes: BTreeMap<String, String>,
 }
 
@@ -331,11 +331,22 @@ fn instance(r: &mut Reader, ids: &mut Seen, raw: raw::Instance) -> Option<Instan
         ids.first("instance", &id)?;
         Ok(id)
     });
+    let weight = r.maybe(raw.weight, |weight| match weight {
+        0..=1_000 => Ok(weight.to_string()),
+        _ => Err(format!("{weight} is not a weight; it must be 0 to 1000")),
+    });
+    let zone = r.maybe(raw.zone, Ok);
+    let mut attributes = raw.attributes;
+    for (key, value) in [(tsugite_registry::WEIGHT, weight), (tsugite_registry::ZONE, zone)] {
+        if let Some(value) = value {
+            attributes.insert(key.to_owned(), value);
+        }
+    }
     Some(Instance {
         id: id?,
         address: address?,
         port: port?,
-        attributes: raw.attributes,
+        attributes,
     })
 }
 

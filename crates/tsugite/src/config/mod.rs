@@ -157,10 +157,12 @@ impl std::fmt::Debug for Secret {
 }
 
 /// Settings of the registry.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Registry {
     /// How much of what AWS refuses is refused.
     pub validation: Validation,
+    /// Watches of services at the same time, at most.
+    pub max_watchers: usize,
 }
 
 /// Settings of the DNS door.

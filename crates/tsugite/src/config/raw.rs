@@ -136,6 +136,7 @@ pub(super) struct Admin {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Registry {
     pub(super) validation: Maybe<String>,
+    pub(super) max_watchers: Maybe<u64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -220,6 +221,10 @@ pub(super) struct Instance {
     pub(super) id: Text,
     pub(super) address: Text,
     pub(super) port: Spanned<u64>,
+    #[serde(default)]
+    pub(super) weight: Maybe<u64>,
+    #[serde(default)]
+    pub(super) zone: Maybe<String>,
     #[serde(default, deserialize_with = "section")]
     pub(super) attributes: BTreeMap<String, String>,
 }

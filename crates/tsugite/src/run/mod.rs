@@ -26,6 +26,7 @@ use crate::config::Config;
 use crate::deliver::{self, Deliverer};
 use crate::feed::Feed;
 use crate::signing::Signer;
+use crate::watch::Hub;
 use crate::world::HostClock;
 use crate::{dns, health};
 
@@ -130,6 +131,7 @@ pub async fn run<S: Store>(
     };
     program.admin.set_ready(false);
     let _ = accept.send(true);
+    program.admin.hub.close();
     let drain = program.applied.borrow().drain_timeout;
     let finished = async {
         while doors.join_next().await.is_some() {}
@@ -213,6 +215,7 @@ impl<S: Store> Program<S> {
                 gateway: gateway.clone(),
                 aws: aws.clone(),
                 deliverer: deliverer.clone(),
+                hub: Arc::new(Hub::new(config.registry.max_watchers)),
             },
         );
         Ok(Program {
@@ -236,6 +239,7 @@ impl<S: Store> Program<S> {
         let mut feed = Feed::new(self.store.clone(), self.gateway.clone(), self.applied.subscribe());
         feed.update().await;
         tasks.spawn(feed.run());
+        tasks.spawn(self.admin.hub.clone().run(self.store.clone()));
         tasks.spawn(health::run(self.store.clone(), self.world.clone()));
     }
 

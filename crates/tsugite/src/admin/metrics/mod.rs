@@ -145,6 +145,25 @@ fn process<S: Store>(page: &mut Page, admin: &Admin<S>) {
         "Requests to the admin port that failed.",
         errors,
     );
+    let (watchers, wake_ups, refused) = admin.hub.counts();
+    page.single(
+        "tsugite_watchers",
+        "gauge",
+        "Watches of services that wait for a change.",
+        watchers,
+    );
+    page.single(
+        "tsugite_watch_wakeups_total",
+        "counter",
+        "Times that a change woke a watch.",
+        wake_ups,
+    );
+    page.single(
+        "tsugite_watches_refused_total",
+        "counter",
+        "Watches refused because there were too many.",
+        refused,
+    );
     let reloads = admin.reloads();
     page.family(
         "tsugite_config_reloads_total",

@@ -251,13 +251,22 @@ fn admin() -> Keys {
 }
 
 fn registry() -> Keys {
-    vec![(
-        "validation",
-        json!({
-            "description": "How much of what AWS refuses Cloud Map refuses: all of it (strict), or what would do harm here (lenient).",
-            "enum": ["lenient", "strict"], "default": "lenient"
-        }),
-    )]
+    vec![
+        (
+            "validation",
+            json!({
+                "description": "How much of what AWS refuses Cloud Map refuses: all of it (strict), or what would do harm here (lenient).",
+                "enum": ["lenient", "strict"], "default": "lenient"
+            }),
+        ),
+        (
+            "max_watchers",
+            default(
+                integer("Watches of services at the same time, at most.", limits::WATCHERS),
+                limits::DEFAULT_WATCHERS,
+            ),
+        ),
+    ]
 }
 
 fn dns() -> Keys {
@@ -306,6 +315,14 @@ fn service() -> Keys {
         ("id", string("Unique in its service.")),
         ("address", string("IPv4 or IPv6.")),
         ("port", integer("TCP port.", 65_535)),
+        (
+            "weight",
+            default(
+                json!({"description": "Its share of calls; 0 keeps it in reserve.", "type": "integer", "minimum": 0, "maximum": 1000}),
+                100,
+            ),
+        ),
+        ("zone", string("Where it runs.")),
         ("attributes", texts("Further attributes.")),
     ];
     vec![
@@ -447,8 +464,8 @@ fn choice(about: &str, values: &[&str]) -> Value {
     json!({ "description": about, "type": "string", "enum": values })
 }
 
-fn integer(about: &str, most: u32) -> Value {
-    json!({ "description": about, "type": "integer", "minimum": 1, "maximum": most })
+fn integer(about: &str, most: impl Into<Value>) -> Value {
+    json!({ "description": about, "type": "integer", "minimum": 1, "maximum": most.into() })
 }
 
 fn rate(about: &str) -> Value {
