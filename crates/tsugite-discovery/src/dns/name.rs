@@ -5,9 +5,7 @@ use std::fmt;
 /// Longest name in bytes, with all length bytes and the root.
 const NAME_BYTES: usize = 255;
 /// Longest label in bytes.
-const LABEL_BYTES: usize = 63;
-/// Compression pointers that one name may follow; honest messages need one or two.
-const POINTERS: usize = 16;
+pub(super) const LABEL_BYTES: usize = 63;
 
 /// Not a domain name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,41 +57,10 @@ impl Name {
         Ok(Name { wire: wire.into() })
     }
 
-    /// Reads the name at `at` in a message, following compression pointers, which must point backwards.
-    /// Answers the name and the position after it.
-    pub(super) fn parse(message: &[u8], at: usize) -> Result<(Name, usize), BadName> {
-        let mut wire = Vec::with_capacity(64);
-        let mut position = at;
-        let mut after = None;
-        let mut pointers = 0;
-        loop {
-            let length = *message.get(position).ok_or(BadName { why: "cut off" })?;
-            match length {
-                0 => {
-                    wire.push(0);
-                    let name = Name { wire: wire.into() };
-                    return Ok((name, after.unwrap_or(position + 1)));
-                }
-                1..=0x3f => {
-                    let label = message
-                        .get(position + 1..position + 1 + usize::from(length))
-                        .ok_or(BadName { why: "cut off" })?;
-                    push_label(&mut wire, label)?;
-                    position += 1 + label.len();
-                }
-                0xc0.. => {
-                    let low = *message.get(position + 1).ok_or(BadName { why: "cut off" })?;
-                    let target = usize::from(length & 0x3f) << 8 | usize::from(low);
-                    pointers += 1;
-                    if target >= position || pointers > POINTERS {
-                        return bad("compression pointer that loops");
-                    }
-                    after = after.or(Some(position + 2));
-                    position = target;
-                }
-                0x40..=0xbf => return bad("unknown label type"),
-            }
-        }
+    /// Whether `labels`, which may hold dots, can stand before a name of `rest` bytes.
+    pub(super) fn fits(labels: &str, rest: usize) -> bool {
+        let label = |label: &str| (1..=LABEL_BYTES).contains(&label.len());
+        labels.split('.').all(label) && labels.len() + 1 + rest <= NAME_BYTES
     }
 
     /// The wire form, uncompressed.
@@ -101,46 +68,33 @@ impl Name {
         &self.wire
     }
 
-    /// The labels, without the root.
-    pub fn labels(&self) -> impl Iterator<Item = &[u8]> {
-        let mut rest: &[u8] = &self.wire;
-        std::iter::from_fn(move || {
-            let (&length, tail) = rest.split_first()?;
-            let (label, tail) = tail
-                .split_at_checked(usize::from(length))
-                .filter(|_| length > 0)?;
-            rest = tail;
-            Some(label)
-        })
+    /// The wire form in lower case: what names are looked up by.
+    pub(super) fn lower(&self) -> Box<[u8]> {
+        // Length bytes are below the letters.
+        self.wire.to_ascii_lowercase().into()
     }
+}
 
-    /// The name in lower case without trailing dot, for looking it up; `None` if a label holds a dot or is not
-    /// UTF-8, which no name of ours does.
-    pub fn lookup_key(&self) -> Option<String> {
-        let mut key = String::with_capacity(self.wire.len());
-        for label in self.labels() {
-            let label = std::str::from_utf8(label)
-                .ok()
-                .filter(|label| !label.contains('.'))?;
-            if !key.is_empty() {
-                key.push('.');
-            }
-            key.push_str(label);
-        }
-        key.make_ascii_lowercase();
-        Some(key)
-    }
+/// The labels of a name in wire form, without the root; it may also be the front part of one.
+pub(super) fn labels(mut wire: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let (&length, tail) = wire.split_first()?;
+        let (label, tail) = tail
+            .split_at_checked(usize::from(length))
+            .filter(|_| length > 0)?;
+        wire = tail;
+        Some(label)
+    })
+}
 
-    /// Offsets in the wire form at which labels start: the suffixes that compression can point at.
-    pub(super) fn suffixes(&self) -> impl Iterator<Item = usize> {
-        let mut at = 0;
-        std::iter::from_fn(move || {
-            let length = usize::from(*self.wire.get(at)?);
-            let start = at;
-            at += 1 + length;
-            (length > 0).then_some(start)
-        })
-    }
+/// The offsets at which the labels of a name in wire form begin.
+pub(super) fn starts(wire: &[u8]) -> impl Iterator<Item = usize> {
+    let mut at = 0;
+    labels(wire).map(move |label| {
+        let start = at;
+        at += 1 + label.len();
+        start
+    })
 }
 
 fn push_label(wire: &mut Vec<u8>, label: &[u8]) -> Result<(), BadName> {
@@ -161,7 +115,7 @@ fn push_label(wire: &mut Vec<u8>, label: &[u8]) -> Result<(), BadName> {
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut first = true;
-        for label in self.labels() {
+        for label in labels(&self.wire) {
             if !first {
                 f.write_str(".")?;
             }

@@ -1,21 +1,21 @@
-//! Reading queries.
+//! Reading queries, without allocating: the name is copied once, in lower case, to where it can be looked up.
 
-use super::{Code, Name, PLAIN_UDP_SIZE, UDP_SIZE, kind};
+use super::{Code, PLAIN_UDP_SIZE, kind};
 
 /// Bytes of a message header.
-const HEADER: usize = 12;
+pub(super) const HEADER: usize = 12;
+/// Longest name in bytes, with all length bytes and the root.
+const NAME_BYTES: usize = 255;
 /// Records that may follow the question; honest queries carry one OPT and perhaps a signature.
 const ADDITIONAL: u16 = 8;
 
 /// A query with its one question.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Query {
-    /// Chosen by the client; echoed.
-    pub id: u16,
-    /// Recursion desired; echoed, and not granted.
-    pub recursion_desired: bool,
-    /// The name, in the client's case, which is echoed (DNS 0x20).
-    pub name: Name,
+#[derive(Clone, Debug)]
+pub struct Query<'m> {
+    message: &'m [u8],
+    /// The name in wire form and lower case.
+    lower: [u8; NAME_BYTES],
+    length: usize,
     /// Record type asked for; see [`kind`].
     pub kind: u16,
     /// Class asked for.
@@ -24,7 +24,7 @@ pub struct Query {
     pub edns: Option<Edns>,
 }
 
-/// What the client's OPT record says.
+/// What the client's OPT record says. Its options are all unknown to us and passed over (RFC 6891 section 6.1.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Edns {
     /// UDP bytes that it takes.
@@ -40,55 +40,68 @@ pub struct Edns {
 pub enum BadQuery {
     /// Not worth an answer: shorter than a header, or itself an answer (replying could make two servers talk forever).
     Ignore,
-    /// To be answered with this code and nothing else.
-    Answer {
-        /// The client's id.
-        id: u16,
-        /// The operation code, echoed.
-        opcode: u8,
-        /// Why it is refused.
-        code: Code,
-    },
+    /// To be answered with this header and nothing else.
+    Answer([u8; HEADER]),
 }
 
-impl Query {
+impl<'m> Query<'m> {
     /// Reads a query.
-    pub fn parse(message: &[u8]) -> Result<Query, BadQuery> {
+    pub fn parse(message: &'m [u8]) -> Result<Query<'m>, BadQuery> {
         let Some(header) = message.first_chunk::<HEADER>() else {
             return Err(BadQuery::Ignore);
         };
-        let word = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
-        let id = word(0);
-        let opcode = header[2] >> 3 & 0x0f;
-        let refuse = |code| Err(BadQuery::Answer { id, opcode, code });
         if header[2] & 0x80 != 0 {
             return Err(BadQuery::Ignore);
         }
-        if opcode != 0 {
-            return refuse(Code::NotImp);
+        if header[2] & 0x78 != 0 {
+            return refuse(header, Code::NotImp);
         }
-        let counts = (word(4), word(6), word(8));
-        if counts != (1, 0, 0) || word(10) > ADDITIONAL {
-            return refuse(Code::FormErr);
+        let additional = u16::from_be_bytes([header[10], header[11]]);
+        // One question, and neither answers nor authorities.
+        if header[4..10] != [0, 1, 0, 0, 0, 0] || additional > ADDITIONAL {
+            return refuse(header, Code::FormErr);
         }
-        match parse_sections(message, word(10)) {
-            Some((name, kind, class, edns)) => Ok(Query {
-                id,
-                recursion_desired: header[2] & 1 != 0,
-                name,
-                kind,
-                class,
-                edns,
-            }),
-            None => refuse(Code::FormErr),
+        match parse_sections(message, additional) {
+            Some(query) => Ok(query),
+            None => refuse(header, Code::FormErr),
         }
     }
 
-    /// Longest answer over UDP.
-    pub fn udp_limit(&self) -> usize {
-        let offered = self.edns.map_or(PLAIN_UDP_SIZE, |edns| edns.udp_size);
-        usize::from(offered.clamp(PLAIN_UDP_SIZE, UDP_SIZE))
+    /// The name in wire form and lower case.
+    pub fn name(&self) -> &[u8] {
+        &self.lower[..self.length]
     }
+
+    /// The question as it came, in the client's case, which is echoed (DNS 0x20).
+    pub fn question(&self) -> &'m [u8] {
+        &self.message[HEADER..HEADER + self.length + 4]
+    }
+
+    /// The whole message.
+    pub fn message(&self) -> &'m [u8] {
+        self.message
+    }
+
+    /// Recursion desired; echoed.
+    pub const fn recursion_desired(&self) -> bool {
+        self.message[2] & 1 != 0
+    }
+
+    /// Longest answer over UDP, of which `most` is sent at most.
+    pub fn udp_limit(&self, most: u16) -> usize {
+        let offered = self.edns.map_or(PLAIN_UDP_SIZE, |edns| edns.udp_size);
+        usize::from(offered.clamp(PLAIN_UDP_SIZE, most.max(PLAIN_UDP_SIZE)))
+    }
+}
+
+/// The client's id, operation and RD, with a code; `QR` set.
+fn refuse<T>(header: &[u8; HEADER], code: Code) -> Result<T, BadQuery> {
+    let [_, low] = code.number().to_be_bytes();
+    let mut answer = [0; HEADER];
+    answer[..2].copy_from_slice(&header[..2]);
+    answer[2] = 0x80 | header[2] & 0x79;
+    answer[3] = low;
+    Err(BadQuery::Answer(answer))
 }
 
 fn u16_at(message: &[u8], at: usize) -> Option<u16> {
@@ -96,20 +109,52 @@ fn u16_at(message: &[u8], at: usize) -> Option<u16> {
     Some(u16::from_be_bytes([bytes[0], bytes[1]]))
 }
 
-fn parse_sections(message: &[u8], additional: u16) -> Option<(Name, u16, u16, Option<Edns>)> {
-    let (name, mut at) = Name::parse(message, HEADER).ok()?;
-    let (kind, class) = (u16_at(message, at)?, u16_at(message, at + 2)?);
-    at += 4;
-    let mut edns = None;
-    for _ in 0..additional {
-        let (owner, fixed) = Name::parse(message, at).ok()?;
-        let length = usize::from(u16_at(message, fixed + 8)?);
-        at = fixed + 10 + length;
-        if at > message.len() {
-            return None;
+fn parse_sections(message: &[u8], additional: u16) -> Option<Query<'_>> {
+    let end = question_name_end(message)?;
+    let name = &message[HEADER..end];
+    let (kind, class) = (u16_at(message, end)?, u16_at(message, end + 2)?);
+    if kind == kind::OPT {
+        return None;
+    }
+    let edns = parse_additional(message, end + 4, additional)?;
+    let mut lower = [0; NAME_BYTES];
+    lower[..name.len()].copy_from_slice(name);
+    // Length bytes are below the letters.
+    lower[..name.len()].make_ascii_lowercase();
+    Some(Query {
+        message,
+        lower,
+        length: name.len(),
+        kind,
+        class,
+        edns,
+    })
+}
+
+/// Where the name of the question ends. A first name has nothing to point at, so that compression there is an error.
+fn question_name_end(message: &[u8]) -> Option<usize> {
+    let mut at = HEADER;
+    loop {
+        let length = usize::from(*message.get(at)?);
+        at += 1 + length;
+        match length {
+            0 => return (at - HEADER <= NAME_BYTES).then_some(at),
+            1..=0x3f => {}
+            _ => return None,
         }
+    }
+}
+
+/// The OPT record among the records after the question; `None` if they cannot be read or hold two of them.
+fn parse_additional(message: &[u8], mut at: usize, count: u16) -> Option<Option<Edns>> {
+    let mut edns = None;
+    for _ in 0..count {
+        let fixed = skip_name(message, at)?;
+        let data = fixed + 10;
+        let length = usize::from(u16_at(message, fixed + 8)?);
+        let options = message.get(data..data + length)?;
         if u16_at(message, fixed)? == kind::OPT {
-            if edns.is_some() || owner.wire() != [0] {
+            if edns.is_some() || fixed != at + 1 || !are_options(options) {
                 return None;
             }
             edns = Some(Edns {
@@ -118,7 +163,37 @@ fn parse_sections(message: &[u8], additional: u16) -> Option<(Name, u16, u16, Op
                 dnssec_ok: message.get(fixed + 6)? & 0x80 != 0,
             });
         }
+        at = data + length;
     }
     // Bytes after the last record are tolerated, as by other servers.
-    Some((name, kind, class, edns))
+    Some(edns)
+}
+
+/// Where a name ends in the message, without following it anywhere.
+pub(super) fn skip_name(message: &[u8], mut at: usize) -> Option<usize> {
+    loop {
+        let length = usize::from(*message.get(at)?);
+        at += 1 + length;
+        match length {
+            0 => return Some(at),
+            1..=0x3f => {}
+            0xc0.. => return Some(at - length + 1),
+            _ => return None,
+        }
+    }
+}
+
+/// Whether an OPT record's data is a sequence of options, whatever they mean.
+fn are_options(mut data: &[u8]) -> bool {
+    while !data.is_empty() {
+        let Some([_, _, high, low]) = data.first_chunk::<4>() else {
+            return false;
+        };
+        let length = usize::from(u16::from_be_bytes([*high, *low]));
+        match data.get(4 + length..) {
+            Some(rest) => data = rest,
+            None => return false,
+        }
+    }
+    true
 }

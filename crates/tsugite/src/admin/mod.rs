@@ -46,6 +46,7 @@ use self::resource::Resource;
 use crate::aws::AwsDoor;
 use crate::config::Config;
 use crate::deliver::Deliverer;
+use crate::dns::Dns;
 use crate::run::Addresses;
 use crate::watch::Hub;
 use crate::world::HostClock;
@@ -68,6 +69,7 @@ pub struct Admin<S> {
     pub(crate) deliverer: Arc<Deliverer>,
     /// Who wakes watchers.
     pub(crate) hub: Arc<Hub>,
+    pub(crate) dns: Arc<Dns>,
     pub(crate) started: Mono,
     /// The clock of `world`, if it may be moved.
     pub(crate) movable: Option<Arc<HostClock>>,
@@ -89,6 +91,8 @@ pub struct Beside<S> {
     pub deliverer: Arc<Deliverer>,
     /// Who wakes watchers.
     pub(crate) hub: Arc<Hub>,
+    /// The DNS door.
+    pub dns: Arc<Dns>,
 }
 
 impl<S: Store> Admin<S> {
@@ -106,6 +110,7 @@ impl<S: Store> Admin<S> {
             aws,
             deliverer,
             hub,
+            dns,
         } = beside;
         let guard = Guard::new(config.borrow().admin.clone());
         Admin {
@@ -119,6 +124,7 @@ impl<S: Store> Admin<S> {
             aws,
             deliverer,
             hub,
+            dns,
             guard: ArcSwap::from_pointee(guard),
             ready: AtomicBool::new(false),
             requests: AtomicU64::new(0),

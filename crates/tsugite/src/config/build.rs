@@ -15,8 +15,8 @@ use super::keys;
 use super::raw::{self, Maybe, Raw};
 use super::reader::Reader;
 use super::{
-    Admin, Auth, Aws, Config, Dns, Listen, Log, LogFormat, Overrides, Registry, Secret, circuit, declared,
-    sns, text,
+    Admin, Auth, Aws, Config, Listen, Log, LogFormat, Overrides, Registry, Secret, circuit, declared, dns, sns,
+    text,
 };
 
 /// More than that in flight is no use of a queue.
@@ -73,7 +73,7 @@ pub(super) fn build(file: Option<&Path>, raw: Raw, flags: &Overrides) -> Result<
         log: log(&mut r, raw.log, flags),
         aws,
         admin,
-        dns: dns(&mut r, raw.dns),
+        dns: dns::dns(&mut r, raw.dns, listen.dns),
         registry: registry(&mut r, raw.registry),
         declared: declared::declared(
             &mut r,
@@ -366,23 +366,5 @@ fn registry(r: &mut Reader, raw: raw::Registry) -> Registry {
     Registry {
         validation: validation.unwrap_or_default(),
         max_watchers: max_watchers.unwrap_or(limits::DEFAULT_WATCHERS),
-    }
-}
-
-fn dns(r: &mut Reader, raw: raw::Dns) -> Dns {
-    let ttl = r.maybe(raw.ttl, |value| {
-        let ttl = text::duration(&value)?;
-        let whole = ttl.subsec_millis() == 0 && ttl <= Duration::from_secs(86_400);
-        whole
-            .then_some(ttl)
-            .ok_or_else(|| format!("`{value}`: a DNS answer lives whole seconds, up to 24h"))
-    });
-    let max_answers = r.maybe(raw.max_answers, |value| match usize::try_from(value) {
-        Ok(count) if (1..=100).contains(&count) => Ok(count),
-        _ => Err(format!("{value} answers; there must be 1 to 100")),
-    });
-    Dns {
-        ttl: ttl.unwrap_or(Duration::from_secs(1)),
-        max_answers: max_answers.unwrap_or(8),
     }
 }

@@ -6,6 +6,7 @@
 mod build;
 mod circuit;
 mod declared;
+mod dns;
 pub mod error;
 mod keys;
 mod raw;
@@ -24,6 +25,7 @@ use tsugite_registry::Validation;
 
 pub use circuit::Circuit;
 pub use declared::{Declared, HealthCheck, Instance, Protocol, Queue, Route, Service, ServiceName};
+pub use dns::{Dns, Network, RateLimit};
 pub use error::{ConfigError, Place, Problem};
 pub use keys::Key;
 pub use sns::Sns;
@@ -165,15 +167,6 @@ pub struct Registry {
     pub max_watchers: usize,
 }
 
-/// Settings of the DNS door.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Dns {
-    /// How long an answer may be kept, where the service's own record does not say. Whole seconds.
-    pub ttl: Duration,
-    /// Instances in one answer, at most.
-    pub max_answers: usize,
-}
-
 /// What the command line or the environment says; each as text, checked like the file's values.
 #[derive(Clone, Debug, Default)]
 #[expect(missing_docs, reason = "each field is the flag of the same name")]
@@ -234,7 +227,7 @@ impl Config {
             ("aws.auth", a.aws.auth != b.aws.auth),
             ("aws", (&a.aws.scope, &a.aws.host) != (&b.aws.scope, &b.aws.host)),
             ("aws.sns", a.aws.sns != b.aws.sns),
-            ("dns.ttl", a.dns.ttl != b.dns.ttl),
+            ("dns", a.dns.with_changes_of(&b.dns) != b.dns),
             ("registry", a.registry != b.registry),
         ]
         .into_iter()
@@ -262,10 +255,7 @@ impl Config {
                 keys: new.aws.keys.clone(),
                 ..old.aws
             },
-            dns: Dns {
-                ttl: old.dns.ttl,
-                max_answers: new.dns.max_answers,
-            },
+            dns: old.dns.with_changes_of(&new.dns),
             registry: old.registry,
             ..new.clone()
         }

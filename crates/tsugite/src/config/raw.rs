@@ -144,6 +144,19 @@ pub(super) struct Registry {
 pub(super) struct Dns {
     pub(super) ttl: Maybe<String>,
     pub(super) max_answers: Maybe<u64>,
+    pub(super) udp_size: Maybe<u64>,
+    #[serde(deserialize_with = "section")]
+    pub(super) forward: Vec<Text>,
+    #[serde(deserialize_with = "section")]
+    pub(super) rate_limit: RateLimit,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RateLimit {
+    pub(super) answers: Maybe<u64>,
+    pub(super) slip: Maybe<u64>,
+    pub(super) exempt: Option<Vec<Text>>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -230,6 +230,26 @@ fn bad_keys_and_values_are_named_with_their_place() {
         "dns:\n  ttl: 1500ms\n",
         "t.yaml:2:8: `1500ms`: a DNS answer lives whole seconds, up to 24h",
     );
+    refused(
+        "dns:\n  max_answers: 0\n",
+        "t.yaml:2:16: 0 answers; there must be 1 to 10000",
+    );
+    refused(
+        "dns:\n  udp_size: 65535\n",
+        "t.yaml:2:13: 65535 bytes; there must be 512 to 4096",
+    );
+    refused(
+        "dns:\n  forward: [resolver.example]\n",
+        "t.yaml:2:13: `resolver.example` is not a server; write an IP address, like 192.0.2.1 or 192.0.2.1:53",
+    );
+    refused(
+        "dns:\n  forward: [127.0.0.1:8600]\n",
+        "t.yaml:2:13: `127.0.0.1:8600` is this DNS port itself; name the servers that know the rest of the world",
+    );
+    refused(
+        "dns:\n  rate_limit: {exempt: [10.0.0.0/33]}\n",
+        "t.yaml:2:25: `10.0.0.0/33` is not a network; write an address and a number of bits, like 10.0.0.0/8",
+    );
 }
 
 #[test]

@@ -1,180 +1,197 @@
-//! The DNS door: A, AAAA and SRV answers from the registry over UDP and TCP.
-//!
-//! Every service with DNS records in a DNS namespace is `<service>.<namespace>`, and each of its instances
-//! `<instance>.<service>.<namespace>`. Answers hold healthy instances, or all if none is healthy.
+//! The DNS door: every worker answers from its own UDP and TCP sockets, from a snapshot of the registry that one task
+//! keeps up to date.
 
-mod answer;
+#[cfg(target_os = "linux")]
+mod batch;
+#[cfg(not(target_os = "linux"))]
+#[path = "batch_portable.rs"]
+mod batch;
 mod directory;
+mod forward;
+pub(crate) mod stats;
+mod tcp;
 #[cfg(test)]
 mod tests;
+mod udp;
 
-use std::net::SocketAddr;
-use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket as StdUdpSocket};
+use std::sync::Arc;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use arc_swap::ArcSwap;
+use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::{Semaphore, watch};
-use tokio::task::JoinSet;
-use tokio::time::timeout;
 use tsugite_base::World;
 use tsugite_base::rng::SplitMix64;
-use tsugite_discovery::dns::Query;
+use tsugite_discovery::dns::{RateLimit, Scratch, Settings, Snapshot, Verdict};
 use tsugite_engine::RegistryStore;
+use tsugite_registry::{IPV4, IPV6, PORT};
 
-use directory::Directory;
+use self::directory::Directory;
+use self::forward::Forwarder;
+use self::stats::Stats;
+use crate::config;
 
 /// Connections at the same time; more wait in the kernel's queue.
-const CONNECTIONS: usize = 256;
-/// From one query of a connection to the end of the next (RFC 7766 section 6.2.3: of the order of seconds).
-const IDLE: Duration = Duration::from_secs(10);
-/// Longest query over UDP; a longer one is cut and then refused, for it cannot be a question of ours.
-const QUERY_BYTES: usize = 4096;
-/// Longest message over TCP.
-const MESSAGE_BYTES: usize = 65_535;
-/// Pause after a failed accept, for want of file descriptors mostly.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+const CONNECTIONS: usize = 512;
+/// From here on those that wait are not waited for as long.
+const CROWD: usize = CONNECTIONS / 2;
+/// Attributes that other records than TXT tell.
+const HIDDEN: &[&str] = &[IPV4, IPV6, PORT];
 
-/// What every query has at hand.
-struct Door {
-    directory: RwLock<Directory>,
-    max_answers: watch::Receiver<usize>,
+/// What all workers share.
+pub struct Dns {
+    snapshot: ArcSwap<Snapshot>,
+    settings: ArcSwap<Settings>,
+    limit: Option<RateLimit>,
+    /// Networks that the limit does not hold for.
+    exempt: Vec<config::Network>,
+    forwarder: Option<Arc<Forwarder>>,
+    connections: Arc<Semaphore>,
+    stats: Stats,
     world: World,
 }
 
-impl Door {
-    /// The answer to a message, at most as long as the client takes; `None` if it deserves none.
-    fn answer(&self, message: &[u8], random: &mut SplitMix64, over_tcp: bool) -> Option<Vec<u8>> {
-        let query = match Query::parse(message) {
-            Ok(query) => query,
-            Err(bad) => return bad.encode().map(Vec::from),
-        };
-        let limit = if over_tcp {
-            MESSAGE_BYTES
-        } else {
-            query.udp_limit()
-        };
-        let max_answers = *self.max_answers.borrow();
-        let directory = self.directory.read().unwrap_or_else(PoisonError::into_inner);
-        let reply = answer::answer(&directory, &query, max_answers, random);
-        drop(directory);
-        Some(reply.encode(&query, limit))
+impl Dns {
+    /// A door that knows no names yet. `address` is where it listens.
+    pub fn new(config: &config::Dns, address: Option<SocketAddr>, world: World) -> Dns {
+        let config::RateLimit {
+            answers,
+            slip,
+            exempt,
+        } = &config.rate_limit;
+        let servers = &config.forward;
+        Dns {
+            snapshot: ArcSwap::default(),
+            settings: ArcSwap::from_pointee(Settings {
+                max_answers: config.max_answers,
+                udp_size: config.udp_size,
+                server: address.and_then(own_address).into_iter().collect(),
+                hidden: HIDDEN,
+            }),
+            limit: (*answers > 0).then(|| RateLimit::new(*answers, *slip)),
+            exempt: exempt.clone(),
+            forwarder: (!servers.is_empty())
+                .then(|| Arc::new(Forwarder::new(servers.clone(), world.clone()))),
+            connections: Arc::new(Semaphore::new(CONNECTIONS)),
+            stats: Stats::default(),
+            world,
+        }
     }
 
-    fn random(&self) -> SplitMix64 {
-        SplitMix64::new(self.world.random_u64())
+    /// Puts into force what can change without a restart.
+    pub fn reload(&self, config: &config::Dns) {
+        let settings = Settings::clone(&self.settings.load());
+        self.settings.store(Arc::new(Settings {
+            max_answers: config.max_answers,
+            ..settings
+        }));
+    }
+
+    /// What has been done so far.
+    pub(crate) const fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    fn scratch(&self) -> Scratch {
+        Scratch::new(SplitMix64::new(self.world.random_u64()))
+    }
+
+    fn is_crowded(&self) -> bool {
+        self.connections.available_permits() < CROWD
+    }
+
+    /// Whether names that are not ours are asked of others for a client: an open resolver would be everybody's tool.
+    fn may_recurse(&self, client: IpAddr) -> bool {
+        self.forwarder.is_some() && is_near(client.to_canonical())
+    }
+
+    fn limit(&self, client: IpAddr, subject: u64, scratch: &mut Scratch) -> Verdict {
+        let Some(limit) = &self.limit else {
+            return Verdict::Send;
+        };
+        let client = client.to_canonical();
+        if self.exempt.iter().any(|network| network.contains(client)) {
+            return Verdict::Send;
+        }
+        let now_us = self.world.mono().nanos() / 1_000;
+        limit.check(client, subject, now_us, scratch.random())
     }
 }
 
-/// Answers queries until `stop` turns true. `max_answers` bounds the instances in one answer, and may change.
-pub async fn serve<S: RegistryStore>(
-    udp: UdpSocket,
-    tcp: TcpListener,
-    store: S,
-    world: World,
-    max_answers: watch::Receiver<usize>,
-    mut stop: watch::Receiver<bool>,
-) {
-    let door = Arc::new(Door {
-        directory: RwLock::default(),
-        max_answers,
-        world,
-    });
-    let changes = store.registry_changes();
-    // What was registered before the door opens is answered by the first query.
-    let seen = follow_once(&store, &door, 0).await;
-    tokio::select! {
-        () = follow(&store, &door, changes, seen) => {}
-        () = serve_udp(&udp, &door) => {}
-        () = serve_tcp(&tcp, &door) => {}
-        _ = stop.wait_for(|stop| *stop) => {}
+/// Addresses of this host, its site and its carrier.
+fn is_near(client: IpAddr) -> bool {
+    match client {
+        IpAddr::V4(ip) => {
+            let [a, b, ..] = ip.octets();
+            ip.is_loopback() || ip.is_private() || ip.is_link_local() || (a == 100 && b & 0xc0 == 64)
+        }
+        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
     }
+}
+
+/// The address under which others reach a server that listens there, as far as can be known without asking anybody.
+fn own_address(listens: SocketAddr) -> Option<IpAddr> {
+    if !listens.ip().is_unspecified() {
+        return Some(listens.ip());
+    }
+    // Addresses of nobody (RFC 5737, 3849): choosing a route to them sends nothing.
+    let (any, far): (IpAddr, IpAddr) = match listens.is_ipv4() {
+        true => (Ipv4Addr::UNSPECIFIED.into(), Ipv4Addr::new(192, 0, 2, 1).into()),
+        false => (
+            Ipv6Addr::UNSPECIFIED.into(),
+            Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(),
+        ),
+    };
+    let socket = StdUdpSocket::bind((any, 0)).ok()?;
+    socket.connect((far, 9)).ok()?;
+    socket.local_addr().ok().map(|local| local.ip())
 }
 
 /// Takes changes of the registry over as they become durable.
-async fn follow<S: RegistryStore>(store: &S, door: &Door, mut changes: watch::Receiver<u64>, mut seen: u64) {
-    loop {
-        if changes.changed().await.is_err() {
-            // The store is gone; what was known stays answered until the door closes.
-            return std::future::pending().await;
+pub struct Follower<S> {
+    store: S,
+    dns: Arc<Dns>,
+    directory: Directory,
+    changes: watch::Receiver<u64>,
+    seen: u64,
+}
+
+impl<S: RegistryStore> Follower<S> {
+    /// A follower that has not looked yet.
+    pub fn new(store: S, dns: Arc<Dns>) -> Follower<S> {
+        Follower {
+            changes: store.registry_changes(),
+            store,
+            dns,
+            directory: Directory::default(),
+            seen: 0,
         }
-        seen = follow_once(store, door, seen).await;
+    }
+
+    /// Takes over all that is durable now.
+    pub async fn update(&mut self) {
+        self.changes.borrow_and_update();
+        let changes = self.store.changes_since(self.seen).await;
+        self.seen = changes.seen;
+        let snapshot = self.directory.update(&changes);
+        self.dns.snapshot.store(Arc::new(snapshot));
+    }
+
+    /// Follows for as long as it is polled.
+    pub async fn run(mut self) {
+        while self.changes.changed().await.is_ok() {
+            self.update().await;
+        }
+        // The store is gone; what was known stays answered until the door closes.
+        std::future::pending().await
     }
 }
 
-async fn follow_once<S: RegistryStore>(store: &S, door: &Door, seen: u64) -> u64 {
-    let changes = store.changes_since(seen).await;
-    let mut directory = door.directory.write().unwrap_or_else(PoisonError::into_inner);
-    directory.update(&changes);
-    changes.seen
-}
-
-async fn serve_udp(socket: &UdpSocket, door: &Door) {
-    let mut buffer = vec![0; QUERY_BYTES];
-    let mut random = door.random();
-    loop {
-        // Errors are those of earlier answers (a port that closed): they concern nobody here.
-        let Ok((length, client)) = socket.recv_from(&mut buffer).await else {
-            tokio::task::yield_now().await;
-            continue;
-        };
-        if is_reserved(client) {
-            continue;
-        }
-        if let Some(answer) = door.answer(&buffer[..length], &mut random, false) {
-            // An answer that cannot be sent is lost, as any datagram may be.
-            let _ = socket.send_to(&answer, client).await;
-        }
-    }
-}
-
-/// Ports of services that answer whatever they get: a forged query from there would start a loop.
-fn is_reserved(client: SocketAddr) -> bool {
-    matches!(client.port(), 0 | 7 | 13 | 17 | 19 | 37)
-}
-
-async fn serve_tcp(listener: &TcpListener, door: &Arc<Door>) {
-    let room = Arc::new(Semaphore::new(CONNECTIONS));
-    let mut connections = JoinSet::new();
-    loop {
-        let Ok(place) = room.clone().acquire_owned().await else {
-            return;
-        };
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                let door = door.clone();
-                connections.spawn(async move {
-                    // Whatever ends a connection early is the peer's affair.
-                    let _ = converse(stream, &door).await;
-                    drop(place);
-                });
-            }
-            Err(error) => {
-                tracing::warn!(%error, "the DNS port cannot accept a connection");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
-        while connections.try_join_next().is_some() {}
-    }
-}
-
-/// Answers the queries of one connection in order, as many as the client sends.
-async fn converse(mut stream: TcpStream, door: &Door) -> std::io::Result<()> {
-    let _ = stream.set_nodelay(true);
-    let mut random = door.random();
-    let mut message = Vec::new();
-    loop {
-        let read = async {
-            let length = stream.read_u16().await?;
-            message.resize(usize::from(length), 0);
-            stream.read_exact(&mut message).await
-        };
-        timeout(IDLE, read).await??;
-        let Some(answer) = door.answer(&message, &mut random, true) else {
-            return Ok(());
-        };
-        let length = u16::try_from(answer.len()).unwrap_or(u16::MAX);
-        let framed = [&length.to_be_bytes()[..], &answer].concat();
-        timeout(IDLE, stream.write_all(&framed)).await??;
+/// Answers queries on one worker's sockets until `quiet` completes. Must run in a `LocalSet`.
+pub async fn serve(udp: UdpSocket, tcp: TcpListener, dns: Arc<Dns>, quiet: impl Future<Output = ()>) {
+    tokio::select! {
+        () = udp::serve(udp, dns.clone()) => {}
+        () = tcp::serve(tcp, dns) => {}
+        () = quiet => {}
     }
 }

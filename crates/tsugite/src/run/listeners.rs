@@ -11,6 +11,8 @@ use crate::config::Config;
 
 /// Connections that the kernel keeps for us while we are busy.
 const BACKLOG: i32 = 1024;
+/// Queries that the kernel keeps for a worker that is busy: a burst of some thousands.
+const UDP_BUFFER_BYTES: usize = 4 << 20;
 /// How often a pair of UDP and TCP ports is looked for, where any free one will do.
 const PAIR_ATTEMPTS: usize = 16;
 
@@ -23,8 +25,8 @@ pub struct Listeners {
     pub aws: Vec<TcpListener>,
     /// The admin port.
     pub admin: Option<TcpListener>,
-    /// The DNS port, UDP and TCP.
-    pub dns: Option<(UdpSocket, TcpListener)>,
+    /// UDP and TCP of the DNS port, one pair for each worker, all on the same address.
+    pub dns: Vec<(UdpSocket, TcpListener)>,
 }
 
 /// A port that cannot be had.
@@ -68,8 +70,8 @@ impl Listeners {
         let one = |role, address: SocketAddr| {
             tcp(address, false).map_err(|error| BindError { role, address, error })
         };
-        let pair = |address| {
-            pair(address).map_err(|error| BindError {
+        let pairs = |address| {
+            pairs(address, config.workers).map_err(|error| BindError {
                 role: "dns",
                 address,
                 error,
@@ -79,7 +81,7 @@ impl Listeners {
             gateway: shared("gateway", listen.gateway)?,
             aws: shared("aws", listen.aws)?,
             admin: listen.admin.map(|address| one("admin", address)).transpose()?,
-            dns: listen.dns.map(pair).transpose()?,
+            dns: listen.dns.map(pairs).transpose()?.unwrap_or_default(),
         })
     }
 
@@ -90,7 +92,7 @@ impl Listeners {
             gateway: first(&self.gateway)?,
             aws: first(&self.aws)?,
             admin: self.admin.as_ref().map(TcpListener::local_addr).transpose()?,
-            dns: self.dns.as_ref().map(|(udp, _)| udp.local_addr()).transpose()?,
+            dns: self.dns.first().map(|(udp, _)| udp.local_addr()).transpose()?,
         })
     }
 }
@@ -126,21 +128,48 @@ fn tcp(address: SocketAddr, share: bool) -> Result<TcpListener, Error> {
     Ok(socket.into())
 }
 
-/// The same port for UDP and TCP.
-fn pair(address: SocketAddr) -> Result<(UdpSocket, TcpListener), Error> {
+/// A pair of UDP and TCP sockets for each worker, all on one port.
+fn pairs(address: SocketAddr, workers: usize) -> Result<Vec<(UdpSocket, TcpListener)>, Error> {
     let mut attempts = if address.port() == 0 { PAIR_ATTEMPTS } else { 1 };
     loop {
         attempts -= 1;
-        let udp = UdpSocket::bind(address)?;
-        match tcp(udp.local_addr()?, false) {
-            Ok(tcp) => {
-                udp.set_nonblocking(true)?;
-                return Ok((udp, tcp));
-            }
+        let udp = shared_udp(address, workers)?;
+        let bound = udp.first().map_or(Ok(address), UdpSocket::local_addr)?;
+        match shared(bound, workers) {
+            Ok(tcp) => return Ok(udp.into_iter().zip(tcp).collect()),
             Err(error) if error.kind() == ErrorKind::AddrInUse && attempts > 0 => {}
             Err(error) => return Err(error),
         }
     }
+}
+
+/// As [`shared`], of UDP sockets.
+fn shared_udp(address: SocketAddr, workers: usize) -> Result<Vec<UdpSocket>, Error> {
+    if !cfg!(target_os = "linux") {
+        let first = udp(address, false)?;
+        return (0..workers).map(|_| first.try_clone()).collect();
+    }
+    if address.port() != 0 {
+        drop(udp(address, false)?);
+    }
+    let first = udp(address, true)?;
+    let address = first.local_addr()?;
+    let mut all = vec![first];
+    while all.len() < workers {
+        all.push(udp(address, true)?);
+    }
+    Ok(all)
+}
+
+fn udp(address: SocketAddr, share: bool) -> Result<UdpSocket, Error> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    #[cfg(unix)]
+    socket.set_reuse_port(share)?;
+    socket.set_nonblocking(true)?;
+    // Where the host grants less, it is less.
+    let _ = socket.set_recv_buffer_size(UDP_BUFFER_BYTES);
+    socket.bind(&address.into())?;
+    Ok(socket.into())
 }
 
 #[cfg(test)]
@@ -170,8 +199,16 @@ mod tests {
     }
 
     #[test]
-    fn dns_has_one_port_for_both_transports() {
-        let (udp, tcp) = pair(local()).unwrap();
-        assert_eq!(udp.local_addr().unwrap(), tcp.local_addr().unwrap());
+    fn dns_has_one_port_for_both_transports_of_all_workers() {
+        let all = pairs(local(), 3).unwrap();
+        let address = all[0].0.local_addr().unwrap();
+        for (udp, tcp) in &all {
+            assert_eq!(
+                (udp.local_addr().unwrap(), tcp.local_addr().unwrap()),
+                (address, address)
+            );
+        }
+        let error = pairs(address, 1).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::AddrInUse);
     }
 }

@@ -24,11 +24,12 @@ use crate::admin::{self, Admin, Store};
 use crate::aws::{self, AwsDoor};
 use crate::config::Config;
 use crate::deliver::{self, Deliverer};
+use crate::dns::{self, Dns};
 use crate::feed::Feed;
 use crate::signing::Signer;
 use crate::watch::Hub;
 use crate::world::HostClock;
-use crate::{dns, health};
+use crate::health;
 
 use self::workers::Worker;
 
@@ -160,8 +161,7 @@ struct Program<S> {
     deliverer: Arc<Deliverer>,
     /// The configuration in force.
     applied: watch::Sender<Arc<Config>>,
-    /// Its `dns.max_answers`.
-    max_answers: watch::Sender<usize>,
+    dns: Arc<Dns>,
 }
 
 impl<S: Store> Program<S> {
@@ -205,6 +205,7 @@ impl<S: Store> Program<S> {
         let deliverer = Arc::new(
             deliverer.map_err(|error| RunError::Io("the threads of deliveries could not start", error))?,
         );
+        let dns = Arc::new(Dns::new(&config.dns, addresses.dns, world.clone()));
         let admin = Admin::new(
             store.clone(),
             world.clone(),
@@ -216,6 +217,7 @@ impl<S: Store> Program<S> {
                 aws: aws.clone(),
                 deliverer: deliverer.clone(),
                 hub: Arc::new(Hub::new(config.registry.max_watchers)),
+                dns: dns.clone(),
             },
         );
         Ok(Program {
@@ -225,12 +227,12 @@ impl<S: Store> Program<S> {
             aws,
             admin: Arc::new(admin),
             deliverer,
-            max_answers: watch::Sender::new(config.dns.max_answers),
+            dns,
             applied,
         })
     }
 
-    /// What runs beside the doors as long as the program; returns once the gateway knows what is registered.
+    /// What runs beside the doors as long as the program; returns once gateway and DNS know what is registered.
     async fn spawn_control(&self, tasks: &mut JoinSet<()>) {
         tasks.spawn(tsugite_gateway::control(
             self.gateway.clone(),
@@ -240,6 +242,9 @@ impl<S: Store> Program<S> {
         feed.update().await;
         tasks.spawn(feed.run());
         tasks.spawn(self.admin.hub.clone().run(self.store.clone()));
+        let mut follower = dns::Follower::new(self.store.clone(), self.dns.clone());
+        follower.update().await;
+        tasks.spawn(follower.run());
         tasks.spawn(health::run(self.store.clone(), self.world.clone()));
     }
 
@@ -262,35 +267,24 @@ impl<S: Store> Program<S> {
                 accepting.clone(),
             ));
         }
-        if let Some((udp, tcp)) = listeners.dns {
-            let udp = tokio::net::UdpSocket::from_std(udp)
-                .map_err(|error| RunError::Io("the DNS port cannot be served", error))?;
-            let (store, world) = (self.store.clone(), self.world.clone());
-            let max_answers = self.max_answers.subscribe();
-            doors.spawn(dns::serve(
-                udp,
-                listen(tcp)?,
-                store,
-                world,
-                max_answers,
-                accepting.clone(),
-            ));
-        }
         let ending = workers::Ending {
             accepting: accepting.clone(),
             stop: stop.clone(),
             drain: self.applied.borrow().drain_timeout,
         };
         let (mut gateway, mut aws) = (listeners.gateway.into_iter(), listeners.aws.into_iter());
+        let mut dns = listeners.dns.into_iter();
         let mut workers = Vec::new();
         loop {
             let doors = workers::Doors {
                 gateway: gateway.next(),
                 aws: aws.next(),
+                dns: dns.next(),
                 shared: self.gateway.clone(),
                 door: self.aws.clone(),
+                names: self.dns.clone(),
             };
-            if doors.gateway.is_none() && doors.aws.is_none() {
+            if doors.are_closed() {
                 return Ok(workers);
             }
             workers.push(workers::start(workers.len(), doors, ending.clone()).await?);
@@ -327,7 +321,7 @@ impl<S: Store> Program<S> {
         let in_force = Arc::new(old.with_changes_of(&new));
         self.aws.set_keys(keys::keys(&in_force.aws.keys));
         self.admin.reload(&in_force);
-        self.max_answers.send_replace(in_force.dns.max_answers);
+        self.dns.reload(&in_force.dns);
         self.applied.send_replace(in_force);
         tracing::info!("the new configuration is in force");
     }

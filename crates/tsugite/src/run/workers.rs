@@ -1,7 +1,7 @@
 //! The data plane's threads: each a runtime of its own with its own listeners, sharing nothing that locks.
 
 use std::future::Future;
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,13 +12,23 @@ use tsugite_gateway::Shared;
 use super::{RunError, Stop, impatience, quiet};
 use crate::admin::Store;
 use crate::aws::{self, AwsDoor};
+use crate::dns::{self, Dns};
 
 /// What a worker serves.
 pub(super) struct Doors<S> {
     pub(super) gateway: Option<TcpListener>,
     pub(super) aws: Option<TcpListener>,
+    pub(super) dns: Option<(UdpSocket, TcpListener)>,
     pub(super) shared: Arc<Shared>,
     pub(super) door: Arc<AwsDoor<S>>,
+    pub(super) names: Arc<Dns>,
+}
+
+impl<S> Doors<S> {
+    /// Whether there is nothing to serve.
+    pub(super) const fn are_closed(&self) -> bool {
+        self.gateway.is_none() && self.aws.is_none() && self.dns.is_none()
+    }
 }
 
 /// When a worker stops.
@@ -91,9 +101,16 @@ async fn serve<S: Store>(
     serving: oneshot::Sender<std::io::Result<()>>,
 ) {
     let listen = |listener: Option<TcpListener>| listener.map(tokio::net::TcpListener::from_std).transpose();
-    let (gateway, aws) = match (listen(doors.gateway), listen(doors.aws)) {
-        (Ok(gateway), Ok(aws)) => (gateway, aws),
-        (Err(error), _) | (_, Err(error)) => {
+    let both = |(udp, tcp)| {
+        Ok((
+            tokio::net::UdpSocket::from_std(udp)?,
+            tokio::net::TcpListener::from_std(tcp)?,
+        ))
+    };
+    let dns = doors.dns.map(both).transpose();
+    let (gateway, aws, dns) = match (listen(doors.gateway), listen(doors.aws), dns) {
+        (Ok(gateway), Ok(aws), Ok(dns)) => (gateway, aws, dns),
+        (Err(error), ..) | (_, Err(error), _) | (.., Err(error)) => {
             let _ = serving.send(Err(error));
             return;
         }
@@ -105,13 +122,15 @@ async fn serve<S: Store>(
     let door = doors.door;
     let accepting = ending.accepting.clone();
     let aws = maybe(aws.map(|listener| aws::serve(listener, door, accepting)));
+    let quiet = super::quiet(ending.accepting.clone());
+    let dns = maybe(dns.map(|(udp, tcp)| dns::serve(udp, tcp, doors.names, quiet)));
     let mut accepting = ending.accepting;
     let cut = async {
         let _ = accepting.wait_for(|stop| *stop).await;
         impatience(ending.stop, ending.drain).await;
     };
     tokio::select! {
-        _ = async { tokio::join!(gateway, aws) } => {}
+        _ = async { tokio::join!(gateway, aws, dns) } => {}
         () = cut => {}
     }
 }

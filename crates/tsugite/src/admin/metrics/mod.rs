@@ -1,6 +1,7 @@
 //! `/metrics` in the Prometheus text format: what a person looks for first when something is wrong.
 
 mod broker;
+mod dns;
 
 use std::fmt::{Display, Write};
 use std::sync::atomic::Ordering::Relaxed;
@@ -19,6 +20,7 @@ pub(super) fn text<S: Store>(admin: &Admin<S>) -> String {
     gateway(&mut page, &admin.gateway.metrics_snapshot());
     circuits(&mut page, admin);
     aws(&mut page, &admin.aws.metrics());
+    dns::text(&mut page, &admin.dns.stats().read());
     broker::queues(&mut page, admin);
     broker::topics(&mut page, admin);
     if let Some(log) = admin.store.log_metrics() {

@@ -2,6 +2,7 @@
 //!
 //! Tests hold it against the keys that the reader knows and against the committed `tsugite.schema.json`.
 
+mod dns;
 mod topics;
 
 use serde_json::{Map, Value, json};
@@ -79,7 +80,7 @@ fn top() -> Keys {
         ("log", object("What is logged to standard error.", &[], log())),
         ("aws", object("The AWS port.", &[], aws())),
         ("admin", object("The admin port.", &[], admin())),
-        ("dns", object("The DNS port.", &[], dns())),
+        ("dns", object("The DNS port.", &[], dns::dns())),
         (
             "registry",
             object("Namespaces, services and instances.", &[], registry()),
@@ -265,19 +266,6 @@ fn registry() -> Keys {
                 integer("Watches of services at the same time, at most.", limits::WATCHERS),
                 limits::DEFAULT_WATCHERS,
             ),
-        ),
-    ]
-}
-
-fn dns() -> Keys {
-    vec![
-        (
-            "ttl",
-            default(duration("How long an answer may be kept; whole seconds."), "1s"),
-        ),
-        (
-            "max_answers",
-            default(integer("Instances in one answer, at most.", 100), 8),
         ),
     ]
 }
