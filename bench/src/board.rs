@@ -43,7 +43,10 @@ impl Board {
             &mut work.p99_us,
         ];
         for (series, value) in series.into_iter().zip(measured) {
-            series.insert(self.round, value);
+            // What was not measured has no place in a table.
+            if !value.is_nan() {
+                series.insert(self.round, value);
+            }
         }
     }
 

@@ -58,6 +58,11 @@ impl Process {
         Ok(())
     }
 
+    /// What it is called.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Ends the process as a crash would.
     pub(crate) fn kill_now(mut self) -> Result<()> {
         self.child.kill()?;

@@ -216,26 +216,40 @@ pub(crate) struct Tsugite {
     /// From the start of the process to its ready file.
     pub(crate) started_in: Duration,
     home: PathBuf,
+    /// How many, if it was told.
+    workers: Option<usize>,
 }
 
 impl Tsugite {
     pub(crate) fn start() -> Result<Tsugite> {
+        Tsugite::prepare(None)
+    }
+
+    /// As [`Tsugite::start`], with so many workers instead of one for each core.
+    pub(crate) fn start_with_workers(workers: usize) -> Result<Tsugite> {
+        Tsugite::prepare(Some(workers))
+    }
+
+    fn prepare(workers: Option<usize>) -> Result<Tsugite> {
         let (home, port) = (home("tsugite-sqs")?, free_port()?);
         let values = [
             ("AWS", port.to_string()),
             ("READY", home.join("ready").display().to_string()),
         ];
         fill("tsugite-sqs.yaml", &home, &values)?;
-        Tsugite::start_in(home, port)
+        Tsugite::start_in(home, port, workers)
     }
 
-    fn start_in(home: PathBuf, port: u16) -> Result<Tsugite> {
+    fn start_in(home: PathBuf, port: u16, workers: Option<usize>) -> Result<Tsugite> {
         let mut command = Command::new(tsugite_binary());
         command
             .arg("up")
             .arg("--config")
             .arg(home.join("tsugite-sqs.yaml"));
         command.arg("--data").arg(home.join("data"));
+        if let Some(workers) = workers {
+            command.arg("--workers").arg(workers.to_string());
+        }
         let log = home.join("log");
         let begin = Instant::now();
         let mut process = Process::start("tsugite", &mut command, &log)?;
@@ -249,16 +263,22 @@ impl Tsugite {
             server,
             started_in: begin.elapsed(),
             home,
+            workers,
         })
     }
 
     /// Kills it without warning and starts it again at once on the same data.
     pub(crate) fn kill_and_start(self) -> Result<Tsugite> {
-        let Tsugite { server, home, .. } = self;
+        let Tsugite {
+            server,
+            home,
+            workers,
+            ..
+        } = self;
         let port = server.address.port();
         std::fs::remove_file(home.join("ready"))?;
         server.process.kill_now()?;
-        Tsugite::start_in(home, port)
+        Tsugite::start_in(home, port, workers)
     }
 
     /// A figure of `/metrics` that has no labels.

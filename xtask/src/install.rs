@@ -20,6 +20,11 @@ const BENCH_PROGRAMS: &[Need] = &[
     ("h2load", "nghttp2-client"),
     ("nats-server", "nats-server"),
     ("rabbitmqctl", "rabbitmq-server"),
+    ("dnsperf", "dnsperf"),
+    ("knotd", "knot"),
+    ("unbound", "unbound"),
+    ("named", "bind9"),
+    ("dnsmasq", "dnsmasq-base"),
 ];
 /// Pythons that run LocalStack, newest first.
 const LOCALSTACK_PYTHONS: &[&str] = &["python3.13", "python3.12"];
