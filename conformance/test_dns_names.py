@@ -157,3 +157,17 @@ def test_edns_options_of_the_future(tsugite, name):
     for option in ["+ednsopt=65001:abcd", "+cookie=0123456789abcdef", "+nsid", "+subnet=10.0.0.0/8", "+padding=128"]:
         status, flags, answers, *_ = header(dig(tsugite, f"{name}.internal", "A", option))
         assert (status, answers) == ("NOERROR", 1) and "aa" in flags, option
+
+
+def test_answers_come_from_where_they_were_asked(start_tsugite):
+    one = start_tsugite("--insecure", "--dns", "0.0.0.0:0", roles=("gateway", "aws", "admin"))
+    one.register("orders", "i1", 8001, ttl_ms=0)
+    port = one.address("dns")[1]
+    for host in ("127.0.0.1", "127.0.0.5", "127.9.9.9"):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.settimeout(5)
+            # Connected, so that an answer from elsewhere is not seen; a burst, so that answers leave together.
+            sock.connect((host, port))
+            for n in range(40):
+                sock.send(query("orders.internal", ident=n))
+            assert {int.from_bytes(sock.recv(512)[:2], "big") for _ in range(40)} == set(range(40))

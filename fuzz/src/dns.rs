@@ -1,5 +1,6 @@
 //! DNS: queries, and answers from a catalog in which there is everything; rate limits; answers of other servers.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tsugite_base::rng::SplitMix64;
@@ -36,8 +37,8 @@ fn instance(id: &str, last: u8) -> Instance {
         cname: Name::from_text("Orders.shop.internal").ok().map(Arc::new),
         weight: Some(last.into()),
         protocol: "http",
-        healthy: true,
-        attributes: Arc::new([("key".to_owned(), "value".repeat(9))].into()),
+        answered: true,
+        attributes: Arc::new(BTreeMap::from([("key".to_owned(), "value".repeat(9))])),
     }
 }
 

@@ -12,6 +12,8 @@ use super::{Instance, Name, Snapshot, kind};
 
 /// Seconds that a secondary would wait, retry and keep; we have none, so these only have to be sane.
 const SOA_TIMES: [u32; 3] = [3600, 600, 86_400];
+/// Longest string of a TXT record.
+const STRING_BYTES: usize = 255;
 /// Bytes of a record before its data.
 const FIXED: usize = 12;
 /// TTL in seconds of what says where to look: names of servers, zones and kinds of services.
@@ -358,14 +360,14 @@ impl<'s> Composer<'s, '_, '_> {
             return;
         };
         let hidden = self.settings.hidden;
-        let shown = instance.attributes.iter().filter(|(key, value)| {
-            !hidden.contains(&key.as_str()) && !key.contains('=') && key.len() + 1 + value.len() <= 255
-        });
         self.writer.record(section, owner, kind::TXT, ttl, |w| {
             let begin = w.position();
-            for (key, value) in shown {
-                w.counted(&[key.as_bytes(), b"=", value.as_bytes()].concat());
-            }
+            instance.attributes.each(&mut |key, value| {
+                let fits = key.len() + 1 + value.len() <= STRING_BYTES;
+                if fits && !key.contains('=') && !hidden.contains(&key) {
+                    w.counted(&[key.as_bytes(), b"=", value.as_bytes()].concat());
+                }
+            });
             if w.position() == begin {
                 // There must be a string, though it be empty.
                 w.counted(b"");

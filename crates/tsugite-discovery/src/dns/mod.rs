@@ -24,7 +24,7 @@ pub use catalog::{Catalog, Snapshot, ZoneSpec};
 pub use name::{BadName, Name};
 pub use query::{BadQuery, Edns, Query};
 pub use rate::{RateLimit, Verdict};
-pub use service::{Instance, Routing, Service, ServiceSpec};
+pub use service::{Instance, Pairs, Routing, Service, ServiceSpec};
 
 /// Longest UDP answer that we send unless told otherwise, whatever the client offers: it passes every common path
 /// unfragmented (DNS flag day 2020).

@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
@@ -57,10 +58,24 @@ pub struct Instance {
     pub weight: Option<u16>,
     /// The protocol above TCP that it speaks, as in `_http._tcp`.
     pub protocol: &'static str,
-    /// Whether it may be answered while others may be.
-    pub healthy: bool,
+    /// Whether it is in the answers about its service.
+    pub answered: bool,
     /// For TXT records.
-    pub attributes: Arc<BTreeMap<String, String>>,
+    pub attributes: Arc<dyn Pairs>,
+}
+
+/// Keys with their values, however they are kept.
+pub trait Pairs: fmt::Debug + Send + Sync {
+    /// Shows each of them, in one order always.
+    fn each(&self, show: &mut dyn FnMut(&str, &str));
+}
+
+impl Pairs for BTreeMap<String, String> {
+    fn each(&self, show: &mut dyn FnMut(&str, &str)) {
+        for (key, value) in self {
+            show(key, value);
+        }
+    }
 }
 
 impl Instance {
@@ -127,16 +142,15 @@ impl Service {
         Ok(service)
     }
 
-    /// Those that can be answered for a type: healthy ones, or all if none is; of several with one address one, for a set
-    /// holds each record once (RFC 2181 section 5).
+    /// Those that are answered for a type; of several with one address one, for a set holds each record once (RFC 2181
+    /// section 5).
     fn set(&self, kind: Published) -> Set {
         if self.ttl(kind).is_none() {
             return Set::default();
         }
-        let any_healthy = self.instances.iter().any(|instance| instance.healthy);
         let mut seen = BTreeSet::new();
         let chosen = self.instances.iter().zip(0_u32..).filter(|(instance, _)| {
-            (instance.healthy || !any_healthy)
+            instance.answered
                 && match kind {
                     Published::A => instance.ipv4.is_some_and(|ip| self.is_new(&mut seen, ip.into())),
                     Published::Aaaa => instance.ipv6.is_some_and(|ip| self.is_new(&mut seen, ip.into())),

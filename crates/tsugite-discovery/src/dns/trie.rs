@@ -1,11 +1,13 @@
 //! A persistent map from names to values: clones share everything, and a change copies one path.
 //!
-//! Two levels of 256 by the first two bytes of the hash, then a short bucket. A lookup is two loads and a scan; a change
+//! Two levels of 128 by the first bits of the hash, then a short bucket. A lookup is two loads and a scan; a change
 //! of a map that somebody else holds copies two arrays of pointers and one bucket, however large the map is.
 
 use std::sync::Arc;
 
-const FAN: usize = 256;
+const FAN: usize = 1 << BITS;
+/// Of the hash for each level. More make buckets shorter, and copies longer.
+const BITS: u32 = 7;
 
 #[derive(Clone, Debug)]
 struct Entry<V> {
@@ -87,8 +89,9 @@ impl<V: Clone> Trie<V> {
 }
 
 const fn slots(hash: u64) -> (usize, usize) {
-    let [high, low, ..] = hash.to_be_bytes();
-    (high as usize, low as usize)
+    let high = hash >> (u64::BITS - BITS);
+    let low = hash >> (u64::BITS - 2 * BITS);
+    (high as usize, low as usize % FAN)
 }
 
 /// Eight bytes at a time, folded by a multiplication. Only names that were registered are ever inserted, so whoever

@@ -15,8 +15,8 @@ use super::keys;
 use super::raw::{self, Maybe, Raw};
 use super::reader::Reader;
 use super::{
-    Admin, Auth, Aws, Config, Listen, Log, LogFormat, Overrides, Registry, Secret, circuit, declared, dns, sns,
-    text,
+    Admin, Auth, Aws, Config, Listen, Log, LogFormat, Overrides, Registry, Secret, circuit, declared, dns,
+    sns, text,
 };
 
 /// More than that in flight is no use of a queue.

@@ -20,8 +20,11 @@ const BATCH: usize = 64;
 const BATCH_LEAST: usize = 8;
 /// Longest query; a longer one is cut and then refused, for it cannot be a question of ours.
 const QUERY_BYTES: usize = 1280;
-/// Room for the one control message that says to which address a query came.
+/// Room for the control message that says to which address a query came, and for one that says where to cut answers.
 const CONTROL_BYTES: usize = 64;
+
+/// Answers that go as one message: less than a datagram can hold.
+const TOGETHER_BYTES: usize = 60_000;
 
 #[derive(Clone, Copy)]
 #[repr(align(8))]
@@ -103,7 +106,7 @@ impl Batch {
             header.msg_iov = vector;
             header.msg_iovlen = 1;
             header.msg_control = peer.control.0.as_mut_ptr().cast();
-            header.msg_controllen = CONTROL_BYTES as _;
+            header.msg_controllen = (CONTROL_BYTES - SEGMENT_BYTES) as _;
         }
         // SAFETY: every header points at buffers of the sizes that it names, which outlive the call.
         let count = unsafe {
@@ -119,7 +122,8 @@ impl Batch {
         for (at, message) in messages.iter().enumerate().take(count) {
             self.lengths[at] = (message.msg_len as usize).min(QUERY_BYTES);
             self.peers[at].name_length = message.msg_hdr.msg_namelen;
-            self.peers[at].control_length = (message.msg_hdr.msg_controllen as usize).min(CONTROL_BYTES);
+            self.peers[at].control_length =
+                (message.msg_hdr.msg_controllen as usize).min(CONTROL_BYTES - SEGMENT_BYTES);
         }
         Ok(count)
     }
@@ -142,34 +146,66 @@ pub(super) fn send_one(socket: &UdpSocket, peer: &Peer, reply: &[u8]) {
     send(socket, std::iter::once((peer, reply)));
 }
 
+/// Sends answers, those of one length to one client as one message that the kernel cuts apart at the far end of its work
+/// (`UDP_SEGMENT`): busy clients are resolvers with few ports, and the way through the kernel is what an answer costs.
 fn send<'a>(socket: &UdpSocket, replies: impl Iterator<Item = (&'a Peer, &'a [u8])>) {
+    let mut waiting: [Option<(&Peer, &[u8])>; BATCH] = [None; BATCH];
+    for (place, reply) in waiting
+        .iter_mut()
+        .zip(replies.filter(|(_, reply)| !reply.is_empty()))
+    {
+        *place = Some(reply);
+    }
     // SAFETY: the structs hold numbers and pointers, for which zero is a value.
     let (mut messages, mut vectors): ([libc::mmsghdr; BATCH], [libc::iovec; BATCH]) =
         unsafe { std::mem::zeroed() };
-    let slots = messages.iter_mut().zip(&mut vectors);
-    let mut count = 0;
-    for ((message, vector), (peer, reply)) in slots.zip(replies.filter(|(_, reply)| !reply.is_empty())) {
-        vector.iov_base = reply.as_ptr().cast_mut().cast();
-        vector.iov_len = reply.len();
-        let header = &mut message.msg_hdr;
+    let mut controls = [Control([0; CONTROL_BYTES]); BATCH];
+    let (mut count, mut rest) = (0, &mut vectors[..]);
+    for at in 0..BATCH {
+        let Some((peer, reply)) = waiting[at].take() else {
+            continue;
+        };
+        let mut alike = 0;
+        let same = waiting[at..].iter_mut().filter(|other| {
+            other.is_some_and(|(other, text)| text.len() == reply.len() && other.is_same(peer))
+        });
+        let same = same.take(TOGETHER_BYTES / reply.len() - 1);
+        let group = std::iter::once(reply).chain(same.filter_map(|other| Some(other.take()?.1)));
+        for (vector, reply) in rest.iter_mut().zip(group) {
+            vector.iov_base = reply.as_ptr().cast_mut().cast();
+            vector.iov_len = reply.len();
+            alike += 1;
+        }
+        let (group, others) = std::mem::take(&mut rest).split_at_mut(alike);
+        rest = others;
+        controls[count] = peer.control;
+        let header = &mut messages[count].msg_hdr;
         header.msg_name = (&raw const peer.name).cast_mut().cast();
         header.msg_namelen = peer.name_length;
-        header.msg_iov = vector;
-        header.msg_iovlen = 1;
-        if peer.control_length > 0 {
-            header.msg_control = peer.control.0.as_ptr().cast_mut().cast();
-            header.msg_controllen = peer.control_length as _;
+        header.msg_iov = group.as_mut_ptr();
+        header.msg_iovlen = alike as _;
+        let length = match alike {
+            1 => peer.control_length,
+            _ => controls[count].add_segment_size(peer.control_length, reply.len()),
+        };
+        if length > 0 {
+            header.msg_control = controls[count].0.as_mut_ptr().cast();
+            header.msg_controllen = length as _;
         }
         count += 1;
     }
-    let mut rest = &mut messages[..count];
-    while !rest.is_empty() {
-        // SAFETY: every header points at a name, a reply and a control message that outlive the call, which reads them.
+    send_now(socket, &mut messages[..count]);
+}
+
+/// Sends messages whose pointers are those of living buffers.
+fn send_now(socket: &UdpSocket, mut messages: &mut [libc::mmsghdr]) {
+    while !messages.is_empty() {
+        // SAFETY: every header points at names, replies and control messages that the caller holds, and the call reads.
         let sent = unsafe {
             libc::sendmmsg(
                 socket.as_raw_fd(),
-                rest.as_mut_ptr(),
-                rest.len() as _,
+                messages.as_mut_ptr(),
+                messages.len() as _,
                 libc::MSG_DONTWAIT as _,
             )
         };
@@ -178,15 +214,65 @@ fn send<'a>(socket: &UdpSocket, replies: impl Iterator<Item = (&'a Peer, &'a [u8
             Err(_) => match io::Error::last_os_error().kind() {
                 io::ErrorKind::Interrupted => 0,
                 io::ErrorKind::WouldBlock => return,
-                // The first one cannot be sent, to an unreachable address perhaps.
-                _ => 1,
+                // The first one cannot be sent: to an unreachable address perhaps, or not in one piece.
+                _ => {
+                    send_apart(socket, &messages[0].msg_hdr);
+                    1
+                }
             },
         };
-        rest = &mut rest[gone..];
+        messages = &mut messages[gone..];
+    }
+}
+
+/// Sends the replies of a message that could not be sent as one.
+fn send_apart(socket: &UdpSocket, message: &libc::msghdr) {
+    if message.msg_iovlen as usize == 1 {
+        return;
+    }
+    let mut one = *message;
+    one.msg_iovlen = 1;
+    // What was added stands at the end.
+    one.msg_controllen = (message.msg_controllen as usize - SEGMENT_BYTES) as _;
+    for at in 0..message.msg_iovlen as usize {
+        // SAFETY: `at` is below the number of vectors that `msg_iov` points at.
+        one.msg_iov = unsafe { message.msg_iov.add(at) };
+        // SAFETY: as for the message itself. Whether it can be sent is its own affair.
+        unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const one, libc::MSG_DONTWAIT) };
+    }
+}
+
+/// Bytes of the control message that says where to cut.
+const SEGMENT_BYTES: usize = size_of::<libc::cmsghdr>() + 8;
+
+impl Control {
+    /// Says after how many bytes the kernel is to cut, behind the `length` bytes that are there; answers how many there are
+    /// then.
+    fn add_segment_size(&mut self, length: usize, bytes: usize) -> usize {
+        let at = length.next_multiple_of(8);
+        // SAFETY: all fields of the C struct are numbers, for which zero is a value.
+        let mut header: libc::cmsghdr = unsafe { std::mem::zeroed() };
+        header.cmsg_len = (size_of::<libc::cmsghdr>() + size_of::<u16>()) as _;
+        header.cmsg_level = libc::SOL_UDP;
+        header.cmsg_type = libc::UDP_SEGMENT;
+        let room = &mut self.0[at..at + SEGMENT_BYTES];
+        // SAFETY: `room` has the size of the header and eight bytes more.
+        unsafe { room.as_mut_ptr().cast::<libc::cmsghdr>().write_unaligned(header) };
+        let bytes = u16::try_from(bytes).unwrap_or(u16::MAX);
+        let text = size_of::<libc::cmsghdr>();
+        room[text..text + 2].copy_from_slice(&bytes.to_ne_bytes());
+        at + SEGMENT_BYTES
     }
 }
 
 impl Peer {
+    /// Whether it is the same client, that asked at the same address.
+    fn is_same(&self, other: &Peer) -> bool {
+        self.client() == other.client()
+            && self.control_length == other.control_length
+            && self.control.0[..self.control_length] == other.control.0[..other.control_length]
+    }
+
     /// The client; `None` if it has no address that we know.
     pub(super) fn client(&self) -> Option<SocketAddr> {
         let name = &raw const self.name;

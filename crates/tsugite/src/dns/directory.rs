@@ -56,6 +56,8 @@ impl Directory {
 /// `None` for a service that is not in DNS.
 fn service(view: &ServiceView, instances: &[InstanceView]) -> Option<Service> {
     let dns = view.service.dns.as_ref()?;
+    // A check that is wrong must not take a service down.
+    let any_healthy = instances.iter().any(is_healthy);
     let spec = ServiceSpec {
         name: &view.service.name,
         zone: &view.namespace_name,
@@ -65,7 +67,10 @@ fn service(view: &ServiceView, instances: &[InstanceView]) -> Option<Service> {
         },
         ttls: ttls(dns, view.default_ttl),
         default_weight: narrow(tsugite_traffic::table::DEFAULT_WEIGHT),
-        instances: instances.iter().map(instance).collect(),
+        instances: instances
+            .iter()
+            .map(|view| instance(view, is_healthy(view) || !any_healthy))
+            .collect(),
     };
     // Names of services may hold spaces, but not more bytes than DNS allows; those that do are found by the API alone.
     view.namespace_kind.is_dns().then(|| Service::new(spec).ok())?
@@ -80,7 +85,11 @@ fn ttls(dns: &DnsConfig, default: u32) -> [Option<u32>; 4] {
     })
 }
 
-fn instance(view: &InstanceView) -> Instance {
+fn is_healthy(view: &InstanceView) -> bool {
+    view.health.status == HealthStatus::Healthy
+}
+
+fn instance(view: &InstanceView, answered: bool) -> Instance {
     Instance {
         id: view.id.clone(),
         ipv4: ipv4_of(&view.attributes),
@@ -93,7 +102,7 @@ fn instance(view: &InstanceView) -> Instance {
             Some(Protocol::H2c) => "h2c",
             Some(Protocol::Grpc) => "grpc",
         },
-        healthy: view.health.status == HealthStatus::Healthy,
+        answered,
         attributes: view.attributes.clone(),
     }
 }

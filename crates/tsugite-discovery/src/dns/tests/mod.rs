@@ -6,6 +6,7 @@ mod messages;
 mod relays;
 mod sizes;
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -63,8 +64,8 @@ pub(super) fn instance(id: &str, ip: &str) -> Instance {
         cname: None,
         weight: None,
         protocol: "http",
-        healthy: true,
-        attributes: Arc::default(),
+        answered: true,
+        attributes: Arc::new(BTreeMap::new()),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Thousands of instances within the limits of messages.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 
@@ -113,7 +113,8 @@ fn a_thousand_services_at_one_address() {
 fn long_attributes_are_cut_over_udp() {
     let mut long = instance("i", "10.0.0.1");
     let pairs = (0..9).map(|n| (format!("key{n}"), "v".repeat(200)));
-    long.attributes = Arc::new(pairs.chain([("too-long".to_owned(), "v".repeat(255))]).collect());
+    let pairs = pairs.chain([("too-long".to_owned(), "v".repeat(255))]);
+    long.attributes = Arc::new(pairs.collect::<BTreeMap<_, _>>());
     let mut catalog = catalog(&["n"], vec![spec("s", "n", vec![long])]);
     assert!(ask(&mut catalog, "i.s.n", kind::TXT).truncated);
     let query = query_bytes("i.s.n", kind::TXT, None);
