@@ -122,8 +122,9 @@ impl Batch {
         for (at, message) in messages.iter().enumerate().take(count) {
             self.lengths[at] = (message.msg_len as usize).min(QUERY_BYTES);
             self.peers[at].name_length = message.msg_hdr.msg_namelen;
-            self.peers[at].control_length =
-                (message.msg_hdr.msg_controllen as usize).min(CONTROL_BYTES - SEGMENT_BYTES);
+            // Of another type on every C library.
+            let length: usize = message.msg_hdr.msg_controllen as _;
+            self.peers[at].control_length = length.min(CONTROL_BYTES - SEGMENT_BYTES);
         }
         Ok(count)
     }
@@ -227,14 +228,15 @@ fn send_now(socket: &UdpSocket, mut messages: &mut [libc::mmsghdr]) {
 
 /// Sends the replies of a message that could not be sent as one.
 fn send_apart(socket: &UdpSocket, message: &libc::msghdr) {
-    if message.msg_iovlen as usize == 1 {
+    let (count, length): (usize, usize) = (message.msg_iovlen as _, message.msg_controllen as _);
+    if count == 1 {
         return;
     }
     let mut one = *message;
     one.msg_iovlen = 1;
     // What was added stands at the end.
-    one.msg_controllen = (message.msg_controllen as usize - SEGMENT_BYTES) as _;
-    for at in 0..message.msg_iovlen as usize {
+    one.msg_controllen = (length - SEGMENT_BYTES) as _;
+    for at in 0..count {
         // SAFETY: `at` is below the number of vectors that `msg_iov` points at.
         one.msg_iov = unsafe { message.msg_iov.add(at) };
         // SAFETY: as for the message itself. Whether it can be sent is its own affair.
