@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use tsugite_base::names::DEFAULT_NAMESPACE;
-use tsugite_discovery::dns::{Catalog, Instance, Name, Routing, Service, ServiceSpec, Snapshot, ZoneSpec};
+use tsugite_discovery::dns::{Catalog, Instance, Name, Pairs, Routing, Service, ServiceSpec, Snapshot, ZoneSpec};
 use tsugite_registry::{
-    Changes, DnsConfig, HealthStatus, InstanceView, NamespaceView, Protocol, RoutingPolicy, ServiceView,
+    Changes, DnsConfig, HealthStatus, InstanceView, NamespaceView, Packed, Protocol, RoutingPolicy, ServiceView,
     cname_of, ipv4_of, ipv6_of, port_of, protocol_of, weight_of,
 };
 
@@ -103,7 +103,17 @@ fn instance(view: &InstanceView, answered: bool) -> Instance {
             Some(Protocol::Grpc) => "grpc",
         },
         answered,
-        attributes: view.attributes.clone(),
+        attributes: Arc::new(Shown(view.attributes.clone())),
+    }
+}
+
+/// The attributes of an instance, shown where they are kept.
+#[derive(Debug)]
+struct Shown(Packed);
+
+impl Pairs for Shown {
+    fn each(&self, show: &mut dyn FnMut(&str, &str)) {
+        self.0.iter().for_each(|(key, value)| show(key, value));
     }
 }
 
