@@ -20,6 +20,7 @@ fn quick() -> CircuitSettings {
             base: Duration::from_millis(300),
             max: Duration::from_millis(300),
             jitter: 0.0,
+            ..OpenSettings::default()
         },
         half_open: HalfOpenSettings {
             permits: 3,

@@ -1,5 +1,5 @@
 //! Traffic decisions: which service a request goes to ([`table`]), whether it may go now ([`circuit`]),
-//! and which endpoint takes it ([`balancer`]).
+//! and which endpoint takes it ([`balancer`], among those that `ejection` leaves).
 //!
 //! Everything here is pure: the time comes in as [`tsugite_base::Mono`], randomness as a generator, and
 //! nothing waits, locks on the request path, or performs I/O. The gateway calls these machines; the registry
@@ -34,19 +34,24 @@
 pub mod balancer;
 pub mod circuit;
 pub mod classify;
+mod ejection;
+pub mod limits;
 pub mod report;
+pub mod retry;
 pub mod roster;
 pub mod settings;
 pub mod table;
 
 mod path;
 
-pub use balancer::{Balancer, Pick};
-pub use circuit::{Admission, Breaker, Override, Reason, Rejection, State, Ticket, Transition};
+pub use balancer::{Balance, Balancer, Chosen, Key, Pick, Policy, Wanted, hash_of};
+pub use circuit::{Admission, Breaker, Override, Reason, Rejection, Standing, State, Ticket, Transition};
 pub use classify::{Outcome, classify_grpc, classify_http};
+pub use limits::{Entry, LimitSettings};
 pub use report::CircuitReport;
+pub use retry::{Budget, Hint, Nature, RetrySettings, TryEnd};
 pub use roster::Roster;
-pub use settings::{CircuitSettings, HalfOpenSettings, OpenSettings};
+pub use settings::{CircuitSettings, EjectionSettings, Growth, HalfOpenSettings, OpenSettings};
 pub use table::{
     Endpoint, Head, OwnService, Protocol, Resolved, Route, RouteError, Service, ServiceKey, ServiceSpec,
     Table, TableBuilder,

@@ -13,7 +13,7 @@ pub use crate::circuit::Rejected;
 /// Moments are given as time passed or left, because the machines know no calendar.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CircuitReport {
-    /// The circuit's id: the service as clients write it, `orders.shop`.
+    /// The circuit's id: the service as clients write it, `orders.shop`, or an endpoint of it, `orders.shop/i-1`.
     pub id: String,
     /// The state that calls meet.
     pub state: State,
@@ -43,6 +43,8 @@ pub struct CircuitReport {
     pub transition_count: u64,
     /// The last 32 changes of state, newest first, each with its age.
     pub transitions: Vec<(Duration, Transition)>,
+    /// Of a service: the circuits of its endpoints.
+    pub endpoints: Vec<CircuitReport>,
 }
 
 /// An override in force.
@@ -89,6 +91,7 @@ impl CircuitReport {
             healthy_median,
             transition_count,
             transitions: transitions.rev().map(|t| (now.since(t.at), t.clone())).collect(),
+            endpoints: Vec::new(),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What outlives a table: each service's breaker, and each endpoint's place in the balancers.
+//! What outlives a table: each service's breaker, and each endpoint's breaker and place in the balancers.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -7,9 +7,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tsugite_base::Mono;
 use tsugite_base::rng::SplitMix64;
 
+use crate::balancer::Plan;
 use crate::circuit::{Breaker, Transition};
+use crate::ejection::Ejector;
+use crate::limits::Room;
 use crate::report::CircuitReport;
-use crate::table::{Endpoint, Service, ServiceKey, ServiceSpec, Slot};
+use crate::settings::CircuitSettings;
+use crate::table::{Service, ServiceKey, ServiceSpec, Slot};
 
 /// The roster of services and endpoints. Shared by the feed, which builds tables, the control task, which calls
 /// [`Roster::tick`], and the admin API. Never touched on the request path.
@@ -22,13 +26,33 @@ pub struct Roster {
 #[derive(Debug, Default)]
 struct Inner {
     now: Mono,
-    breakers: HashMap<ServiceKey, Arc<Breaker>>,
+    services: HashMap<ServiceKey, Enrolled>,
     /// Sorted by name: what the control task goes through.
     listed: Arc<[Arc<Breaker>]>,
-    slots: HashMap<(ServiceKey, String, SocketAddr), Slot>,
+    /// The endpoints of each, in the same order.
+    ejectors: Arc<[Arc<Ejector>]>,
+    endpoints: HashMap<(ServiceKey, String, SocketAddr), Place>,
     free: Vec<u32>,
     next_index: u32,
     next_serial: u64,
+}
+
+/// What a service keeps.
+#[derive(Clone, Debug)]
+struct Enrolled {
+    breaker: Arc<Breaker>,
+    ejector: Arc<Ejector>,
+    slot: Slot,
+    room: Room,
+}
+
+/// What an endpoint keeps.
+#[derive(Clone, Debug)]
+struct Place {
+    slot: Slot,
+    /// `None` where ejection is off.
+    breaker: Option<Arc<Breaker>>,
+    room: Room,
 }
 
 impl Roster {
@@ -45,56 +69,119 @@ impl Roster {
         Arc::clone(&self.lock().listed)
     }
 
-    /// The breaker with this name (`orders.shop`).
+    /// The breaker with this name: of a service (`orders.shop`) or of an endpoint (`orders.shop/i-1`).
     pub fn breaker(&self, name: &str) -> Option<Arc<Breaker>> {
-        self.lock().listed.iter().find(|b| b.name() == name).cloned()
+        let (listed, ejectors) = self.listed();
+        if let Some(service) = listed.iter().find(|b| b.name() == name) {
+            return Some(Arc::clone(service));
+        }
+        let owns = |service: &Arc<Breaker>| {
+            let rest = name.strip_prefix(service.name());
+            rest.is_some_and(|rest| rest.starts_with('/'))
+        };
+        let owners = listed.iter().zip(ejectors.iter()).filter(|(b, _)| owns(b));
+        let mut endpoints = owners.flat_map(|(_, ejector)| ejector.breakers());
+        endpoints.find(|b| b.name() == name)
     }
 
-    /// Ticks every breaker ([`Breaker::tick`]). Returns the changes of state, each with the circuit's name.
+    /// Ticks every breaker ([`Breaker::tick`]), and ejects. Returns the changes of state, each with the circuit's name.
     pub fn tick(&self, now: Mono, rng: &mut SplitMix64) -> Vec<(String, Transition)> {
-        let listed = {
+        let (listed, ejectors) = {
             let mut inner = self.lock();
             inner.now = inner.now.max(now);
-            Arc::clone(&inner.listed)
+            (Arc::clone(&inner.listed), Arc::clone(&inner.ejectors))
         };
         let mut changes = Vec::new();
-        for breaker in listed.iter() {
+        for (breaker, ejector) in listed.iter().zip(ejectors.iter()) {
             let new = breaker.tick(now, rng);
             changes.extend(new.into_iter().map(|t| (breaker.name().to_owned(), t)));
+            ejector.tick(now, rng, &mut changes);
         }
         changes
     }
 
-    /// A report of every circuit, ordered by name.
+    /// A report of every service's circuit with those of its endpoints, ordered by name.
     pub fn reports(&self, now: Mono) -> Vec<CircuitReport> {
-        self.breakers().iter().map(|b| b.report(now)).collect()
+        let (listed, ejectors) = self.listed();
+        let both = listed.iter().zip(ejectors.iter());
+        both.map(|(breaker, ejector)| with_endpoints(breaker, ejector, now))
+            .collect()
     }
 
-    /// Gives services their breakers and endpoints their slots, the old ones where they exist, and forgets all others.
+    /// A report of the circuit with this name; that of a service comes with those of its endpoints.
+    pub fn report(&self, name: &str, now: Mono) -> Option<CircuitReport> {
+        let (listed, ejectors) = self.listed();
+        let service = listed.iter().position(|b| b.name() == name);
+        match service {
+            Some(at) => Some(with_endpoints(&listed[at], &ejectors[at], now)),
+            None => self.breaker(name).map(|breaker| breaker.report(now)),
+        }
+    }
+
+    /// Gives services their breakers and endpoints their slots and breakers, the old ones where they exist, and forgets
+    /// all others.
     pub(crate) fn enrol(&self, specs: Vec<ServiceSpec>) -> Vec<Service> {
         let mut inner = self.lock();
-        let mut old_breakers = std::mem::take(&mut inner.breakers);
-        let mut old_slots = std::mem::take(&mut inner.slots);
+        let mut old_services = std::mem::take(&mut inner.services);
+        let mut old_endpoints = std::mem::take(&mut inner.endpoints);
         let mut services = Vec::with_capacity(specs.len());
         for mut spec in specs {
-            let breaker = inner.breaker_of(&spec, old_breakers.remove(&spec.key), self.cores);
-            inner.breakers.insert(spec.key.clone(), Arc::clone(&breaker));
-            for endpoint in &mut spec.endpoints {
-                inner.place(&spec.key, endpoint, &mut old_slots);
+            let old = old_services.remove(&spec.key);
+            let breaker = inner.breaker_of(
+                spec.key.to_string(),
+                &spec.circuit,
+                old.as_ref().map(|old| &old.breaker),
+                self.cores,
+            );
+            let (mut circuits, mut rooms) = (Vec::new(), Vec::new());
+            for at in 0..spec.endpoints.len() {
+                let place = inner.place(&mut spec, at, &mut old_endpoints, self.cores);
+                circuits.extend(place.breaker);
+                rooms.push(place.room);
             }
-            let name = spec.key.to_string();
+            let room = old.as_ref().map(|old| old.room.clone()).unwrap_or_default();
+            let slot = old.as_ref().map(|old| old.slot);
+            let slot = slot.unwrap_or_else(|| inner.new_slot());
+            let ejector = match old.map(|old| old.ejector) {
+                Some(old) if *old.settings() == spec.ejection => old,
+                _ => Arc::new(Ejector::new(spec.ejection.clone())),
+            };
+            ejector.enrol(&circuits, spec.unhealthy);
+            let enrolled = Enrolled {
+                breaker: Arc::clone(&breaker),
+                ejector,
+                slot,
+                room: room.clone(),
+            };
+            inner.services.insert(spec.key.clone(), enrolled);
             services.push(Service {
+                name: spec.key.to_string(),
                 key: spec.key,
-                name,
+                retry: spec.retry,
+                limits: spec.limits,
+                room,
+                rooms,
+                plan: Plan::new(spec.balance, &spec.endpoints),
+                slot,
                 endpoints: spec.endpoints,
                 breaker,
+                circuits,
             });
         }
-        inner.free.extend(old_slots.into_values().map(|slot| slot.index));
-        let mut listed: Vec<_> = inner.breakers.values().cloned().collect();
-        listed.sort_by(|a, b| a.name().cmp(b.name()));
-        inner.listed = listed.into();
+        let gone = old_endpoints.into_values().map(|place| place.slot.index);
+        inner.free.extend(gone);
+        let gone = old_services.into_values().map(|service| service.slot.index);
+        inner.free.extend(gone);
+        let mut listed: Vec<_> = inner.services.values().cloned().collect();
+        listed.sort_by(|a, b| a.breaker.name().cmp(b.breaker.name()));
+        inner.ejectors = listed.iter().map(|e| Arc::clone(&e.ejector)).collect();
+        inner.listed = listed.into_iter().map(|e| e.breaker).collect();
         services
+    }
+
+    fn listed(&self) -> (Arc<[Arc<Breaker>]>, Arc<[Arc<Ejector>]>) {
+        let inner = self.lock();
+        (Arc::clone(&inner.listed), Arc::clone(&inner.ejectors))
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
@@ -102,12 +189,26 @@ impl Roster {
     }
 }
 
+fn with_endpoints(breaker: &Breaker, ejector: &Ejector, now: Mono) -> CircuitReport {
+    CircuitReport {
+        endpoints: ejector.breakers().iter().map(|b| b.report(now)).collect(),
+        ..breaker.report(now)
+    }
+}
+
 impl Inner {
-    fn breaker_of(&self, spec: &ServiceSpec, old: Option<Arc<Breaker>>, cores: usize) -> Arc<Breaker> {
+    /// The old breaker if its settings are the same, else a new one under the old one's override.
+    fn breaker_of(
+        &self,
+        name: String,
+        settings: &CircuitSettings,
+        old: Option<&Arc<Breaker>>,
+        cores: usize,
+    ) -> Arc<Breaker> {
         match old {
-            Some(old) if old.has_settings(&spec.circuit) => old,
+            Some(old) if old.has_settings(settings) => Arc::clone(old),
             old => {
-                let new = Breaker::new(spec.key.to_string(), spec.circuit.clone(), cores, self.now);
+                let new = Breaker::new(name, settings.clone(), cores, self.now);
                 if let Some(wish) = old.and_then(|o| o.wish()) {
                     new.set_override(wish.what, wish.until, wish.note, self.now);
                 }
@@ -116,28 +217,45 @@ impl Inner {
         }
     }
 
+    /// Gives an endpoint its place: a slot and, where ejection is on, a circuit.
     fn place(
         &mut self,
-        key: &ServiceKey,
-        endpoint: &mut Endpoint,
-        old: &mut HashMap<(ServiceKey, String, SocketAddr), Slot>,
-    ) {
-        let identity = (key.clone(), endpoint.id.clone(), endpoint.address);
-        let slot = match (old.remove(&identity), self.slots.get(&identity)) {
-            (Some(slot), _) => slot,
-            (None, Some(twice)) => *twice,
-            (None, None) => {
-                let index = self.free.pop().unwrap_or(self.next_index);
-                self.next_index = self.next_index.max(index + 1);
-                self.next_serial += 1;
-                Slot {
-                    index,
-                    serial: self.next_serial,
-                }
-            }
-        };
+        spec: &mut ServiceSpec,
+        at: usize,
+        old: &mut HashMap<(ServiceKey, String, SocketAddr), Place>,
+        cores: usize,
+    ) -> Place {
+        let endpoint = &mut spec.endpoints[at];
+        let identity = (spec.key.clone(), endpoint.id.clone(), endpoint.address);
+        let before = old
+            .remove(&identity)
+            .or_else(|| self.endpoints.get(&identity).cloned());
+        let slot = before.as_ref().map(|place| place.slot);
+        let slot = slot.unwrap_or_else(|| self.new_slot());
+        let breaker = spec.ejection.enabled.then(|| {
+            let settings = spec.ejection.circuit(&spec.circuit);
+            let before = before.as_ref().and_then(|place| place.breaker.as_ref());
+            let name = format!("{}/{}", spec.key, endpoint.id);
+            self.breaker_of(name, &settings, before, cores)
+        });
         endpoint.slot = slot;
-        self.slots.insert(identity, slot);
+        let place = Place {
+            slot,
+            breaker,
+            room: before.map(|place| place.room).unwrap_or_default(),
+        };
+        self.endpoints.insert(identity, place.clone());
+        place
+    }
+
+    fn new_slot(&mut self) -> Slot {
+        let index = self.free.pop().unwrap_or(self.next_index);
+        self.next_index = self.next_index.max(index + 1);
+        self.next_serial += 1;
+        Slot {
+            index,
+            serial: self.next_serial,
+        }
     }
 }
 
@@ -148,7 +266,7 @@ mod tests {
     use super::*;
     use crate::circuit::{Admission, Override, State};
     use crate::classify::Outcome;
-    use crate::table::{Protocol, Table, TableBuilder};
+    use crate::table::{Endpoint, Protocol, Table, TableBuilder};
 
     fn key(name: &str) -> ServiceKey {
         ServiceKey::new("shop", name)

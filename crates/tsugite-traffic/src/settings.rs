@@ -34,6 +34,9 @@ pub struct CircuitSettings {
     pub open: OpenSettings,
     /// How the circuit tries again.
     pub half_open: HalfOpenSettings,
+    /// Time over which an endpoint that closed, or came, gets from a tenth to all of its share. Default none; of use to
+    /// endpoints only.
+    pub slow_start: Duration,
 }
 
 impl Default for CircuitSettings {
@@ -50,11 +53,22 @@ impl Default for CircuitSettings {
             consecutive_connect_failures: 0,
             open: OpenSettings::default(),
             half_open: HalfOpenSettings::default(),
+            slow_start: Duration::ZERO,
         }
     }
 }
 
-/// How long a circuit stays open: `base` doubled with each opening in a row, up to `max`.
+/// How the wait grows with the openings in a row.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Growth {
+    /// `base · 2^(n-1)`; n starts again after 60 s in closed. For services.
+    #[default]
+    Doubling,
+    /// `base · n`; n is one less for each 10 s in closed. For endpoints.
+    Linear,
+}
+
+/// How long a circuit stays open: longer with each opening in a row, up to `max`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OpenSettings {
     /// The first wait. Default 5 s.
@@ -63,6 +77,8 @@ pub struct OpenSettings {
     pub max: Duration,
     /// Random share added to or taken from the wait. Default 0.2.
     pub jitter: f64,
+    /// How the wait grows. Default doubling.
+    pub growth: Growth,
 }
 
 impl Default for OpenSettings {
@@ -71,6 +87,7 @@ impl Default for OpenSettings {
             base: Duration::from_secs(5),
             max: Duration::from_secs(60),
             jitter: 0.2,
+            growth: Growth::Doubling,
         }
     }
 }
@@ -162,6 +179,65 @@ impl CircuitSettings {
             return Err(Invalid::new("min_calls", 0, "must be at least 1"));
         }
         Ok(())
+    }
+}
+
+/// When an endpoint is ejected, and how it comes back.
+///
+/// An endpoint's circuit is one like the service's, with other times; beside it each endpoint is compared with its peers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EjectionSettings {
+    /// Whether endpoints have circuits at all. Default on.
+    pub enabled: bool,
+    /// Failures in a row that eject; 0 is off. Default 5.
+    pub consecutive_failures: u32,
+    /// Connect failures in a row that eject; 0 is off. Default 3.
+    pub consecutive_connect_failures: u32,
+    /// The first ejection lasts so long, the n-th in a row n times that. Default 30 s.
+    pub base: Duration,
+    /// The longest ejection. Default 300 s.
+    pub max: Duration,
+    /// Ejections leave at least this share of a service's instances, in percent. Those that are unhealthy count as gone.
+    /// Default 50.
+    pub min_available_percent: u8,
+    /// Time over which an endpoint that is new or came back gets from a tenth to all of its share. Default 10 s.
+    pub slow_start: Duration,
+}
+
+impl Default for EjectionSettings {
+    fn default() -> EjectionSettings {
+        EjectionSettings {
+            enabled: true,
+            consecutive_failures: 5,
+            consecutive_connect_failures: 3,
+            base: Duration::from_secs(30),
+            max: Duration::from_secs(300),
+            min_available_percent: 50,
+            slow_start: Duration::from_secs(10),
+        }
+    }
+}
+
+impl EjectionSettings {
+    /// The circuit of each endpoint of a service whose own circuit has these settings.
+    pub fn circuit(&self, service: &CircuitSettings) -> CircuitSettings {
+        CircuitSettings {
+            consecutive_failures: self.consecutive_failures,
+            consecutive_connect_failures: self.consecutive_connect_failures,
+            open: OpenSettings {
+                base: self.base,
+                max: self.max,
+                jitter: 0.1,
+                growth: Growth::Linear,
+            },
+            half_open: HalfOpenSettings {
+                permits: 1,
+                concurrent: 1,
+                ..service.half_open.clone()
+            },
+            slow_start: self.slow_start,
+            ..service.clone()
+        }
     }
 }
 

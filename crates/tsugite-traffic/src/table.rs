@@ -33,8 +33,13 @@ use std::time::Duration;
 pub use build::TableBuilder;
 pub use resolve::{Head, OwnService, Resolved, RouteError};
 
-use crate::circuit::Breaker;
-use crate::settings::CircuitSettings;
+use tsugite_base::Mono;
+
+use crate::balancer::{Balance, Plan};
+use crate::circuit::{Breaker, Standing};
+use crate::limits::{Entry, LimitSettings, Room};
+use crate::retry::RetrySettings;
+use crate::settings::{CircuitSettings, EjectionSettings};
 
 /// Time limit of a request on a route that names none, from the end of the request to the response headers
 /// and body. gRPC without a deadline and streaming routes have none.
@@ -152,6 +157,16 @@ pub struct ServiceSpec {
     pub grpc_services: Vec<String>,
     /// Its circuit. A change of these settings starts a new, closed circuit; an override stays.
     pub circuit: CircuitSettings,
+    /// The circuits of its endpoints. A change starts new ones.
+    pub ejection: EjectionSettings,
+    /// How its endpoints share the calls.
+    pub balance: Balance,
+    /// When calls to it are tried again.
+    pub retry: RetrySettings,
+    /// How many calls may be in progress.
+    pub limits: LimitSettings,
+    /// Registered instances that are not among `endpoints` because they are unhealthy.
+    pub unhealthy: usize,
 }
 
 impl ServiceSpec {
@@ -162,6 +177,11 @@ impl ServiceSpec {
             endpoints,
             grpc_services: Vec::new(),
             circuit: CircuitSettings::default(),
+            ejection: EjectionSettings::default(),
+            balance: Balance::default(),
+            retry: RetrySettings::default(),
+            limits: LimitSettings::default(),
+            unhealthy: 0,
         }
     }
 
@@ -186,7 +206,71 @@ pub struct Service {
     pub endpoints: Vec<Endpoint>,
     /// Its circuit, which outlives this table.
     pub breaker: Arc<Breaker>,
+    /// Those of its endpoints; none if ejection is off.
+    pub(crate) circuits: Vec<Arc<Breaker>>,
+    /// When calls to it are tried again.
+    pub retry: RetrySettings,
+    /// How its endpoints share the calls.
+    pub(crate) plan: Plan,
+    /// How many calls may be in progress.
+    pub limits: LimitSettings,
+    /// Calls in progress, if they are limited,
+    pub(crate) room: Room,
+    /// and those of each endpoint.
+    pub(crate) rooms: Vec<Room>,
+    /// Its own place in the balancers, beside those of its endpoints.
+    pub(crate) slot: Slot,
 }
+
+impl Service {
+    /// The circuit of the endpoint at this index; `None` if ejection is off.
+    pub fn circuit(&self, endpoint: usize) -> Option<&Breaker> {
+        self.circuits.get(endpoint).map(|breaker| &**breaker)
+    }
+
+    /// How its endpoints share the calls.
+    pub fn balance(&self) -> &Balance {
+        self.plan.balance()
+    }
+
+    pub(crate) fn heaviest(&self) -> u32 {
+        self.plan.heaviest()
+    }
+
+    /// Lets a call in: with a place if calls are limited. `Err` if all are taken.
+    pub fn enter(&self) -> Result<Option<Entry>, Full> {
+        let most = self.limits.requests;
+        most.map(|most| self.room.enter(most).ok_or(Full)).transpose()
+    }
+
+    /// The same at the endpoint at this index.
+    pub(crate) fn enter_endpoint(&self, endpoint: usize) -> Result<Option<Entry>, Full> {
+        let most = self.limits.endpoint_requests;
+        most.map(|most| self.rooms[endpoint].enter(most).ok_or(Full))
+            .transpose()
+    }
+
+    /// Whether an endpoint takes no call only because it has as many as it may have.
+    pub fn is_full(&self) -> bool {
+        let most = self.limits.endpoint_requests;
+        most.is_some_and(|most| self.rooms.iter().any(|room| room.is_full(most)))
+    }
+
+    /// How the endpoint at this index stands with its circuit.
+    pub(crate) fn standing(&self, endpoint: usize, now: Mono) -> Standing {
+        if let Some(most) = self.limits.endpoint_requests
+            && self.rooms[endpoint].is_full(most)
+        {
+            return Standing::Held;
+        }
+        self.circuit(endpoint)
+            .map_or(Standing::Takes(1.0), |circuit| circuit.standing(now))
+    }
+}
+
+/// As many calls are in progress as may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Full;
 
 /// A configured route.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,4 +1,4 @@
-//! The breaker of one service: admission on the data path, merging on the control path.
+//! The breaker of a service or an endpoint: admission on the data path, merging on the control path.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,35 +7,53 @@ use std::time::Duration;
 use tsugite_base::Mono;
 use tsugite_base::rng::SplitMix64;
 
-use super::gate::{Ended, Gate, Lease};
+use super::gate::Gate;
 use super::machine::{Circuit, Wish};
-use super::shard::{Kind, Rejected, Shard, Slice, Slices};
-use super::window::Batch;
-use super::{Override, Rejection, State, Transition};
-use crate::classify::Outcome;
+use super::shard::{Rejected, Shard, Slices};
+use super::ticket::{Hold, Ticket};
+use super::window::{Batch, Counts, Rates};
+use super::{Override, Reason, Rejection, State, Transition};
 use crate::report::CircuitReport;
 use crate::settings::CircuitSettings;
 
 /// What a refused call is told when the circuit is half-open: a verdict is near.
 const SOON: Duration = Duration::from_secs(1);
-/// A client deadline below this many healthy medians says nothing about the service.
-const HEALTHY_MEDIANS: u64 = 3;
 
-/// A circuit breaker, shared by all cores. See the module for its two halves.
+/// A circuit breaker of a service or an endpoint, shared by all cores. See the module for its two halves.
 #[derive(Debug)]
 pub struct Breaker {
     name: String,
     gate: Arc<Gate>,
     cores: Box<[Arc<Core>]>,
     /// Locked by the control path and the admin API only.
-    circuit: Mutex<Circuit>,
+    judge: Mutex<Judge>,
+}
+
+/// The pure machine, and how many of its changes of state were reported.
+#[derive(Debug)]
+struct Judge {
+    circuit: Circuit,
+    reported: u64,
+}
+
+/// How an endpoint stands with its circuit when one is to be chosen.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Standing {
+    /// It takes calls, for this share of its weight.
+    Takes(f64),
+    /// It waits for a trial call.
+    Trial,
+    /// It is ejected: only for want of any other.
+    Ejected,
+    /// An operator holds it open, or it has as many calls as it may have: not at all.
+    Held,
 }
 
 /// A core's own part. Tickets hold it, so that no core counts references on another's cache line.
 #[derive(Debug)]
-struct Core {
-    shard: Shard,
-    gate: Arc<Gate>,
+pub(super) struct Core {
+    pub(super) shard: Shard,
+    pub(super) gate: Arc<Gate>,
 }
 
 /// The answer to "may this call go?".
@@ -45,37 +63,6 @@ pub enum Admission {
     Go(Ticket),
     /// No.
     Rejected(Rejection),
-}
-
-/// A call that was let through.
-///
-/// Report [`Ticket::responded`] when the response headers (HTTP) or the first message (gRPC) arrive: that is the
-/// call's latency. Report [`Ticket::record`] once, when the outcome is known: at the end of the response; on
-/// streaming routes at the first message. A ticket dropped without a record is a call whose client left:
-/// it is ignored, and a half-open permit goes back.
-#[derive(Debug)]
-#[must_use = "a dropped ticket is a call whose client left"]
-pub struct Ticket {
-    started: Mono,
-    latency: Option<Duration>,
-    paused: bool,
-    generation: u32,
-    hold: Hold,
-    /// `None` if the call is not counted.
-    core: Option<Arc<Core>>,
-}
-
-/// How a call in flight is followed.
-#[derive(Clone, Copy, Debug)]
-enum Hold {
-    /// Not: it counts when it ends.
-    Nothing,
-    /// By the slice in which it started.
-    Slice(Slice),
-    /// It was answered; `true` if it had been counted as slow by then.
-    Answered(bool),
-    /// By a half-open permit.
-    Lease(Lease),
 }
 
 impl Breaker {
@@ -95,11 +82,11 @@ impl Breaker {
             name: name.into(),
             cores: (0..cores.max(1)).map(|_| core()).collect(),
             gate,
-            circuit: Mutex::new(circuit),
+            judge: Mutex::new(Judge { circuit, reported: 0 }),
         }
     }
 
-    /// Its name: that of the service, `orders.shop`.
+    /// Its name: that of the service, `orders.shop`, with that of the instance behind it, `orders.shop/i-1`.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -172,16 +159,22 @@ impl Breaker {
     }
 
     /// Merges what the cores counted, lets due timers fire, and shows the cores the result. Returns the changes
-    /// of state since the last tick. To be called at least every 50 ms while calls are in flight or a deadline
-    /// is due; calls from several threads take turns.
+    /// of state since the last tick, by whoever made them. To be called at least every 50 ms while calls are in flight
+    /// or a deadline is due; calls from several threads take turns.
     pub fn tick(&self, now: Mono, rng: &mut SplitMix64) -> Vec<Transition> {
-        let mut circuit = self.circuit();
-        let (_, before) = circuit.transitions();
-        let generation = circuit.generation();
+        let reason = self.merge(now, rng);
+        self.settle(reason, now, rng)
+    }
+
+    /// The first half of a tick: merges what the cores counted. Says why a closed circuit should open now.
+    pub(crate) fn merge(&self, now: Mono, rng: &mut SplitMix64) -> Option<Reason> {
+        let mut judge = self.judge();
+        let generation = judge.circuit.generation();
         let gate = &*self.gate;
         let mut batch = Batch {
             counts: gate.permits.sweep(now, generation, gate.slow, gate.inflight_slow),
             first_trial: gate.permits.first(generation),
+            row: gate.rows.tripped(generation),
         };
         let (mut medians, mut known) = (0u64, 0u64);
         for core in &self.cores {
@@ -193,17 +186,77 @@ impl Breaker {
                 (medians, known) = (medians.saturating_add(median), known + 1);
             }
         }
-        gate.median
-            .store(medians.checked_div(known).unwrap_or(0), Relaxed);
-        circuit.absorb(&batch, now, rng);
-        circuit.advance(now, rng);
-        gate.publish(&circuit);
-        let (transitions, after) = circuit.transitions();
-        let new = usize::try_from(after - before)
-            .unwrap_or(usize::MAX)
-            .min(transitions.len());
-        let skip = transitions.len() - new;
-        transitions.skip(skip).cloned().collect()
+        if let Some(median) = medians.checked_div(known) {
+            gate.median.store(median, Relaxed);
+        }
+        judge.circuit.take_in(&batch, now, rng)
+    }
+
+    /// The second half of a tick: opens the circuit if there is a `reason`, lets due timers fire, and shows the result.
+    pub(crate) fn settle(&self, reason: Option<Reason>, now: Mono, rng: &mut SplitMix64) -> Vec<Transition> {
+        let mut judge = self.judge();
+        if let Some(reason) = reason {
+            judge.circuit.trip(reason, now, rng);
+        }
+        judge.circuit.advance(now, rng);
+        self.gate.publish(&judge.circuit);
+        let (transitions, count) = judge.circuit.transitions();
+        let new = usize::try_from(count - judge.reported).unwrap_or(usize::MAX);
+        let old = transitions.len().saturating_sub(new);
+        let new = transitions.skip(old).cloned().collect();
+        judge.reported = count;
+        new
+    }
+
+    /// A row of failures that reached its limit is not to open the circuit: it begins again.
+    pub(crate) fn spare(&self) {
+        self.gate.rows.clear();
+    }
+
+    /// What the choice of an endpoint must know of its circuit.
+    pub fn standing(&self, now: Mono) -> Standing {
+        let published = self.gate.read();
+        match published.state {
+            State::ForcedOpen => Standing::Held,
+            State::Closed if self.gate.rows.tripped(published.generation).is_some() => {
+                if published.observe {
+                    Standing::Takes(1.0)
+                } else {
+                    Standing::Ejected
+                }
+            }
+            State::Closed => Standing::Takes(self.gate.warmth(now)),
+            State::Disabled => Standing::Takes(1.0),
+            State::Open | State::HalfOpen if published.observe => Standing::Takes(1.0),
+            State::HalfOpen if self.gate.permits.available(published.generation) => Standing::Trial,
+            State::Open | State::HalfOpen => Standing::Ejected,
+        }
+    }
+
+    /// Whether calls flow, by the circuit's own judgement or an operator's wish.
+    pub(crate) fn is_available(&self) -> bool {
+        let published = self.gate.read();
+        published.observe || matches!(published.state, State::Closed | State::Disabled)
+    }
+
+    /// The median of the healthy calls since this was asked last; `None` if there were none.
+    pub(crate) fn take_median(&self) -> Option<Duration> {
+        let medians = || self.cores.iter().filter_map(|core| core.shard.median());
+        let (sum, known) = medians().fold((0u64, 0), |(sum, n), m| (sum.saturating_add(m), n + 1));
+        for core in &self.cores {
+            core.shard.forget_median();
+        }
+        sum.checked_div(known).map(Duration::from_nanos)
+    }
+
+    /// All outcomes ever taken in.
+    pub(crate) fn totals(&self) -> Counts {
+        *self.judge().circuit.totals()
+    }
+
+    /// Shares of failed and slow calls now: how bad it is.
+    pub(crate) fn rates(&self, now: Mono) -> Rates {
+        self.judge().circuit.rates(now)
     }
 
     /// Sets an override until `until` (`None`: until it is lifted). Effective at once; the next tick reports it.
@@ -227,14 +280,14 @@ impl Breaker {
     }
 
     fn change(&self, f: impl FnOnce(&mut Circuit)) {
-        let mut circuit = self.circuit();
-        f(&mut circuit);
-        self.gate.publish(&circuit);
+        let mut judge = self.judge();
+        f(&mut judge.circuit);
+        self.gate.publish(&judge.circuit);
     }
 
     /// When [`Breaker::tick`] has something to do even without calls; `None` if nothing is due.
     pub fn next_deadline(&self) -> Option<Mono> {
-        self.circuit().next_deadline()
+        self.judge().circuit.next_deadline()
     }
 
     /// The median latency of healthy calls, once there were some.
@@ -260,7 +313,7 @@ impl Breaker {
         let permits = self.gate.permits.left();
         CircuitReport::new(
             &self.name,
-            &mut self.circuit(),
+            &mut self.judge().circuit,
             rejected,
             permits,
             self.healthy_median(),
@@ -269,157 +322,15 @@ impl Breaker {
     }
 
     pub(crate) fn has_settings(&self, settings: &CircuitSettings) -> bool {
-        self.circuit().settings() == settings
+        self.judge().circuit.settings() == settings
     }
 
     pub(crate) fn wish(&self) -> Option<Wish> {
-        self.circuit().wish().cloned()
+        self.judge().circuit.wish().cloned()
     }
 
-    fn circuit(&self) -> MutexGuard<'_, Circuit> {
+    fn judge(&self) -> MutexGuard<'_, Judge> {
         // A panic in the pure machine leaves it in a state that is at worst stale.
-        self.circuit.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Ticket {
-    /// When the call was admitted.
-    pub const fn started(&self) -> Mono {
-        self.started
-    }
-
-    /// The request is not complete yet, and slowness is to be measured from then (gRPC): until [`Ticket::resume`] the
-    /// call cannot become slow, for it waits for its client.
-    pub fn pause(&mut self) {
-        let Some(core) = &self.core else { return };
-        if self.latency.is_some() {
-            return;
-        }
-        self.paused = true;
-        match self.hold {
-            Hold::Slice(slice) => {
-                let marked = core.shard.leave(slice);
-                self.hold = if marked {
-                    Hold::Answered(true)
-                } else {
-                    Hold::Nothing
-                };
-            }
-            Hold::Lease(lease) => core.gate.permits.pause(lease),
-            Hold::Nothing | Hold::Answered(_) => {}
-        }
-    }
-
-    /// The request is complete: the call's clock starts anew.
-    pub fn resume(&mut self, now: Mono) {
-        let Some(core) = &self.core else { return };
-        if self.latency.is_some() || !std::mem::take(&mut self.paused) {
-            return;
-        }
-        self.started = now;
-        match self.hold {
-            Hold::Nothing if core.gate.inflight_slow => {
-                let hold = core.shard.join(now, self.generation);
-                self.hold = hold.map_or(Hold::Nothing, Hold::Slice);
-            }
-            Hold::Lease(lease) => self.hold = Hold::Lease(core.gate.permits.resume(lease, now)),
-            Hold::Nothing | Hold::Slice(_) | Hold::Answered(_) => {}
-        }
-    }
-
-    /// The response headers (HTTP) or the first message or trailers (gRPC) arrived. The first report counts.
-    pub fn responded(&mut self, now: Mono) {
-        if self.latency.is_some() {
-            return;
-        }
-        self.latency = Some(self.latency_at(now));
-        let Some(core) = &self.core else { return };
-        match self.hold {
-            Hold::Slice(slice) => self.hold = Hold::Answered(core.shard.leave(slice)),
-            Hold::Lease(lease) => core.gate.permits.answered(lease),
-            Hold::Nothing | Hold::Answered(_) => {}
-        }
-    }
-
-    /// The outcome is known.
-    pub fn record(mut self, outcome: Outcome, now: Mono) {
-        let latency = self.latency.unwrap_or_else(|| self.latency_at(now));
-        self.finish(outcome, Some(latency));
-    }
-
-    /// None at all if the service answered before the request was complete.
-    fn latency_at(&self, now: Mono) -> Duration {
-        if self.paused {
-            Duration::ZERO
-        } else {
-            now.since(self.started)
-        }
-    }
-
-    fn finish(&mut self, outcome: Outcome, latency: Option<Duration>) {
-        let Some(core) = self.core.take() else { return };
-        let gate = &*core.gate;
-        let marked = match self.hold {
-            Hold::Nothing => false,
-            Hold::Answered(marked) => marked,
-            Hold::Slice(slice) => core.shard.leave(slice),
-            Hold::Lease(lease) => match gate.permits.end(lease) {
-                Ended::InTime(marked) => marked,
-                Ended::Expired => return,
-            },
-        };
-        let slow = latency.is_some_and(|l| l >= gate.slow);
-        let outcome = judge_deadline(outcome, gate);
-        let kind = kind(outcome, slow, marked);
-        core.shard.add(kind, self.generation, 1);
-        if outcome == Outcome::ConnectFailure {
-            core.shard.add(Kind::Connect, self.generation, 1);
-        }
-        if let (Kind::Success, Some(latency), false) = (kind, latency, self.paused) {
-            core.shard.observe_healthy(latency);
-        }
-        if let Hold::Lease(_) = self.hold {
-            gate.permits.release(self.generation, kind == Kind::Ignored);
-        }
-    }
-}
-
-impl Drop for Ticket {
-    fn drop(&mut self) {
-        self.finish(Outcome::Ignored, self.latency);
-    }
-}
-
-/// Settles what a client's deadline means.
-fn judge_deadline(outcome: Outcome, gate: &Gate) -> Outcome {
-    let Outcome::ClientDeadline { allowed } = outcome else {
-        return outcome;
-    };
-    let bar = match gate.median.load(Relaxed) {
-        0 => gate.slow,
-        median => Duration::from_nanos(median.saturating_mul(HEALTHY_MEDIANS)),
-    };
-    if allowed < bar {
-        Outcome::Ignored
-    } else {
-        Outcome::Timeout
-    }
-}
-
-fn kind(outcome: Outcome, slow: bool, marked: bool) -> Kind {
-    use Outcome::{ClientDeadline, ConnectFailure, Failure, Ignored, Overload, Success, Timeout};
-    match (outcome, marked) {
-        (Success, true) => Kind::LateSuccess,
-        (Ignored | ClientDeadline { .. }, true) => Kind::LateIgnored,
-        (Failure | ConnectFailure | Timeout | Overload, true) => Kind::LateFailure,
-        (Success, false) if slow => Kind::SlowSuccess,
-        (Success, false) => Kind::Success,
-        (Failure | ConnectFailure, false) if slow => Kind::SlowFailure,
-        (Failure | ConnectFailure, false) => Kind::Failure,
-        (Timeout, false) => Kind::SlowFailure,
-        (Overload, false) => Kind::Overload,
-        // The client waited past the threshold before it left: slow, though nobody knows whether it failed.
-        (Ignored | ClientDeadline { .. }, false) if slow => Kind::SlowSuccess,
-        (Ignored | ClientDeadline { .. }, false) => Kind::Ignored,
+        self.judge.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

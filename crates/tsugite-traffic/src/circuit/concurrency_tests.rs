@@ -8,7 +8,7 @@ use tsugite_base::Mono;
 use tsugite_base::rng::SplitMix64;
 
 use super::window::{BUCKETS, Batch, Counts};
-use super::{Admission, Breaker, Circuit, State, Ticket};
+use super::{Admission, Breaker, Circuit, Reason, State, Ticket};
 use crate::classify::Outcome;
 use crate::settings::CircuitSettings;
 
@@ -22,7 +22,7 @@ fn admit(breaker: &Breaker, core: usize, now: Mono) -> Option<Ticket> {
 }
 
 /// The rule itself: whatever the cores and the order, the merged circuit is the sequential one that is given all
-/// outcomes of a tick at that tick.
+/// outcomes of a tick at that tick, and failures in a row in their order.
 #[test]
 fn merged_cores_equal_one_circuit_fed_at_the_ticks() {
     for seed in 0..300 {
@@ -34,10 +34,12 @@ fn merged_cores_equal_one_circuit_fed_at_the_ticks() {
             slow_call_duration: Duration::from_secs(3600),
             ..CircuitSettings::default()
         };
+        let consecutive = settings.consecutive_failures;
         let breaker = Breaker::new("x", settings.clone(), cores, Mono(0));
         let mut reference = Circuit::new(settings, Mono(0));
         let (mut a, mut b) = (SplitMix64::new(seed), SplitMix64::new(seed));
         let mut in_flight: Vec<(u32, Ticket)> = Vec::new();
+        let mut row = (0, 0);
         for step in 1..400u64 {
             let mut batch = Batch::default();
             for _ in 0..rng.below(12) {
@@ -60,6 +62,13 @@ fn merged_cores_equal_one_circuit_fed_at_the_ticks() {
                     );
                     if of == generation && reference.state() == State::Closed {
                         let one = u64::from(failed);
+                        row = match row {
+                            (was, length) if was == generation && failed => (generation, length + 1),
+                            _ => (generation, one),
+                        };
+                        if row.1 == u64::from(consecutive) && failed {
+                            batch.row = Some(Reason::Consecutive);
+                        }
                         batch.counts.add(&Counts {
                             failure: one,
                             success: 1 - one,

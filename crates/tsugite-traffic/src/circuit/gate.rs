@@ -6,9 +6,12 @@ use std::time::Duration;
 use tsugite_base::Mono;
 
 use super::machine::Circuit;
+use super::shard::is_newer;
 use super::window::Counts;
 use super::{Override, Reason, State};
 
+/// The share of its weight that an endpoint begins with.
+const COLD: f64 = 0.1;
 /// A lease lives this much longer than the call that it was given for may take.
 const GRACE: Duration = Duration::from_secs(1);
 
@@ -65,8 +68,12 @@ pub(super) struct Gate {
     until: AtomicU64,
     /// Healthy median in nanoseconds; 0 if unknown.
     pub(super) median: AtomicU64,
+    /// When the circuit last closed, in nanoseconds: where slow start begins.
+    closed_since: AtomicU64,
+    slow_start: Duration,
     pub(super) slow: Duration,
     pub(super) inflight_slow: bool,
+    pub(super) rows: Rows,
     pub(super) permits: Permits,
 }
 
@@ -78,8 +85,14 @@ impl Gate {
             word: AtomicU64::new(Published::of(circuit).pack()),
             until: AtomicU64::new(u64::MAX),
             median: AtomicU64::new(0),
+            closed_since: AtomicU64::new(circuit.closed_since().nanos()),
+            slow_start: settings.slow_start,
             slow: settings.slow_call_duration,
             inflight_slow: settings.inflight_slow,
+            rows: Rows::new(
+                settings.consecutive_failures,
+                settings.consecutive_connect_failures,
+            ),
             permits: Permits::new(half_open.permits, half_open.concurrent, half_open.max_duration),
         }
     }
@@ -94,16 +107,116 @@ impl Gate {
         (until != u64::MAX).then(|| Mono(until).since(now))
     }
 
+    /// The share of its weight that an endpoint gets so soon after it closed: from a tenth to all of it.
+    pub(super) fn warmth(&self, now: Mono) -> f64 {
+        let closed = now.since(Mono(self.closed_since.load(Ordering::Relaxed)));
+        if closed >= self.slow_start {
+            return 1.0;
+        }
+        (closed.as_secs_f64() / self.slow_start.as_secs_f64()).max(COLD)
+    }
+
     /// Shows the cores the state of `circuit`. Permits change first: whoever reads the new state finds its permits.
     pub(super) fn publish(&self, circuit: &Circuit) {
         self.until
             .store(circuit.until().map_or(u64::MAX, Mono::nanos), Ordering::Release);
+        self.closed_since
+            .store(circuit.closed_since().nanos(), Ordering::Release);
         let published = Published::of(circuit);
         if self.read() != published {
             self.permits
                 .begin(published.generation, published.state == State::HalfOpen);
             self.word.store(published.pack(), Ordering::Release);
         }
+    }
+}
+
+/// Failures in a row, exact over all cores: in the order in which their ends were noted here.
+///
+/// Successes only read, unless they end a row; so cores disturb each other only while calls fail.
+#[derive(Debug)]
+pub(super) struct Rows {
+    failures: u32,
+    connects: u32,
+    /// Generation (32 bits) | connect failures in a row (16) | failures in a row (16).
+    word: AtomicU64,
+    /// The row that reached its limit: generation (32 bits) | reason (8). 0: none did.
+    tripped: AtomicU64,
+}
+
+impl Rows {
+    /// A limit of 0 is none.
+    fn new(failures: u32, connects: u32) -> Rows {
+        Rows {
+            failures,
+            connects,
+            word: AtomicU64::new(0),
+            tripped: AtomicU64::new(0),
+        }
+    }
+
+    const fn is_off(&self) -> bool {
+        self.failures == 0 && self.connects == 0
+    }
+
+    /// A call of `generation` succeeded.
+    pub(super) fn end(&self, generation: u32) {
+        let word = self.word.load(Ordering::Relaxed);
+        if word as u32 == 0 || (word >> 32) as u32 != generation {
+            return;
+        }
+        let ended = |word: u64| ((word >> 32) as u32 == generation).then_some(u64::from(generation) << 32);
+        // Nothing to do if a newer generation took over meanwhile.
+        let _ = self
+            .word
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, ended);
+    }
+
+    /// A call of `generation` failed; `connect`: because there was no connection.
+    pub(super) fn add(&self, generation: u32, connect: bool) {
+        if self.is_off() {
+            return;
+        }
+        let longer = |word: u64| {
+            let of = (word >> 32) as u32;
+            let (connects, failures) = match of == generation {
+                true => (word >> 16 & 0xffff, word & 0xffff),
+                false if is_newer(generation, of) => (0, 0),
+                false => return None,
+            };
+            let connects = if connect { (connects + 1).min(0xffff) } else { 0 };
+            Some(u64::from(generation) << 32 | connects << 16 | (failures + 1).min(0xffff))
+        };
+        let before = self
+            .word
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, longer);
+        let Some(after) = before.ok().and_then(longer) else {
+            return;
+        };
+        let reached = |row: u64, limit: u32| limit > 0 && row & 0xffff >= u64::from(limit);
+        let reason = if reached(after, self.failures) {
+            Reason::Consecutive
+        } else if reached(after >> 16, self.connects) {
+            Reason::Connect
+        } else {
+            return;
+        };
+        if self.tripped(generation).is_none() {
+            let word = u64::from(generation) << 32 | reason as u64;
+            self.tripped.store(word, Ordering::Release);
+        }
+    }
+
+    /// Why the circuit is to open, if a row of `generation` reached its limit.
+    pub(super) fn tripped(&self, generation: u32) -> Option<Reason> {
+        let word = self.tripped.load(Ordering::Acquire);
+        (word != 0 && (word >> 32) as u32 == generation).then(|| Reason::from_code(word as u8))
+    }
+
+    /// Begins again at zero.
+    pub(super) fn clear(&self) {
+        self.word.store(0, Ordering::Relaxed);
+        self.tripped.store(0, Ordering::Release);
     }
 }
 
@@ -181,11 +294,7 @@ impl Permits {
 
     /// Takes a permit of `generation` for a call that may last `limit`.
     pub(super) fn take(&self, generation: u32, now: Mono, limit: Option<Duration>) -> Option<Lease> {
-        let before = self.update(|word| {
-            let (of, taken, upstream) = ((word >> 32) as u32, word >> 16 & 0xffff, word & 0xffff);
-            let free = of == generation && taken < self.permits && upstream < self.concurrent;
-            free.then_some(word + 0x1_0001)
-        })?;
+        let before = self.update(|word| self.is_free(word, generation).then_some(word + 0x1_0001))?;
         let micros = now.nanos() / 1000;
         if before >> 16 & 0xffff == 0 {
             let _ = self
@@ -276,6 +385,16 @@ impl Permits {
         let first = self.first.load(Ordering::Acquire);
         let of_generation = first != 0 && first >> 48 == u64::from(generation as u16);
         of_generation.then_some(Mono((first & ((1 << 48) - 1)) * 1000))
+    }
+
+    /// Whether a trial call of `generation` would get a permit now.
+    pub(super) fn available(&self, generation: u32) -> bool {
+        self.is_free(self.word.load(Ordering::Acquire), generation)
+    }
+
+    const fn is_free(&self, word: u64, generation: u32) -> bool {
+        let (of, taken, upstream) = ((word >> 32) as u32, word >> 16 & 0xffff, word & 0xffff);
+        of == generation && taken < self.permits && upstream < self.concurrent
     }
 
     /// Permits left to take, and calls upstream.

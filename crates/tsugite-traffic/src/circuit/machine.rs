@@ -8,12 +8,14 @@ use tsugite_base::rng::SplitMix64;
 
 use super::window::{Batch, Counts, Rates, Window};
 use super::{Override, Reason, State, Transition};
-use crate::settings::CircuitSettings;
+use crate::settings::{CircuitSettings, Growth};
 
 /// Changes of state that a circuit remembers.
 pub(crate) const REMEMBERED: usize = 32;
 /// Time in closed after which the next opening waits `open.base` again.
 const FORGIVEN_AFTER: Duration = Duration::from_secs(60);
+/// Time in closed after which a linearly growing wait shrinks by one step.
+const DECAYS_EVERY: Duration = Duration::from_secs(10);
 
 /// What the circuit itself thinks, whatever an operator wishes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,8 +58,6 @@ pub struct Circuit {
     opened_by: Reason,
     window: Window,
     trial: Counts,
-    failures_in_a_row: u64,
-    connect_failures_in_a_row: u64,
     /// All outcomes ever taken in.
     totals: Counts,
     transitions: VecDeque<Transition>,
@@ -78,8 +78,6 @@ impl Circuit {
             streak: 0,
             opened_by: Reason::Manual,
             trial: Counts::default(),
-            failures_in_a_row: 0,
-            connect_failures_in_a_row: 0,
             totals: Counts::default(),
             transitions: VecDeque::new(),
             transition_count: 0,
@@ -89,17 +87,22 @@ impl Circuit {
     /// Takes in what happened since the last batch, and judges. Outcomes in a state that does not count are
     /// only added to the totals.
     pub fn absorb(&mut self, batch: &Batch, now: Mono, rng: &mut SplitMix64) {
-        if batch.counts == Counts::default() && batch.first_trial.is_none() {
-            return;
+        if let Some(reason) = self.take_in(batch, now, rng) {
+            self.trip(reason, now, rng);
+        }
+    }
+
+    /// As [`Circuit::absorb`], but a closed circuit that should open only says why, and stays as it is until
+    /// [`Circuit::trip`]: whether an endpoint may be ejected depends on the others.
+    pub fn take_in(&mut self, batch: &Batch, now: Mono, rng: &mut SplitMix64) -> Option<Reason> {
+        if *batch == Batch::default() {
+            return None;
         }
         self.totals.add(&batch.counts);
         match self.phase {
             Phase::Closed => {
                 self.window.add(&batch.counts, now);
-                self.count_rows(&batch.counts);
-                if let Some(reason) = self.trip_reason(now) {
-                    self.open(reason, now, rng);
-                }
+                return batch.row.or_else(|| self.trip_reason(now));
             }
             Phase::HalfOpen(verdict_due) => {
                 if let (None, Some(first)) = (verdict_due, batch.first_trial) {
@@ -113,6 +116,14 @@ impl Circuit {
                 }
             }
             Phase::Open(_) => {}
+        }
+        None
+    }
+
+    /// Opens the circuit if it is closed.
+    pub fn trip(&mut self, reason: Reason, now: Mono, rng: &mut SplitMix64) {
+        if self.phase == Phase::Closed {
+            self.open(reason, now, rng);
         }
     }
 
@@ -215,9 +226,28 @@ impl Circuit {
         }
     }
 
-    /// Openings in a row: the n of `base · 2^(n-1)`.
+    /// Openings in a row: the n of `base · 2^(n-1)` or `base · n`.
     pub const fn streak(&self) -> u32 {
         self.streak
+    }
+
+    /// The openings in a row that a circuit which has been closed until now still remembers.
+    fn streak_at(&self, now: Mono) -> u32 {
+        let closed = now.since(self.closed_since);
+        match self.settings.open.growth {
+            Growth::Doubling if closed >= FORGIVEN_AFTER => 0,
+            Growth::Doubling => self.streak,
+            Growth::Linear => {
+                let healthy = closed.as_nanos() / DECAYS_EVERY.as_nanos();
+                self.streak
+                    .saturating_sub(u32::try_from(healthy).unwrap_or(u32::MAX))
+            }
+        }
+    }
+
+    /// When it last became closed.
+    pub const fn closed_since(&self) -> Mono {
+        self.closed_since
     }
 
     /// The settings.
@@ -249,34 +279,9 @@ impl Circuit {
         (self.transitions.iter(), self.transition_count)
     }
 
-    /// A success ends a row of failures. In a batch the order is unknown: with any success in it, the row starts
-    /// again at zero. Overload and ignored calls neither lengthen nor end a row.
-    fn count_rows(&mut self, counts: &Counts) {
-        let good = counts.success + counts.slow_success + counts.late_success;
-        let bad = counts.failure + counts.slow_failure + counts.late_failure;
-        self.failures_in_a_row = if good > 0 { 0 } else { self.failures_in_a_row + bad };
-        let reached = good > 0 || bad > counts.connect;
-        self.connect_failures_in_a_row = if reached {
-            0
-        } else {
-            self.connect_failures_in_a_row + counts.connect
-        };
-    }
-
-    /// The first reason, in the order of priority, for which a closed circuit opens. Rows of failures are judged
-    /// whatever the number of calls, rates from `min_calls` on.
+    /// The first rate, in the order of priority, for which a closed circuit opens, from `min_calls` on.
     fn trip_reason(&mut self, now: Mono) -> Option<Reason> {
         let settings = &self.settings;
-        let row = |length: u64, limit: u32| limit > 0 && length >= u64::from(limit);
-        if row(self.failures_in_a_row, settings.consecutive_failures) {
-            return Some(Reason::Consecutive);
-        }
-        if row(
-            self.connect_failures_in_a_row,
-            settings.consecutive_connect_failures,
-        ) {
-            return Some(Reason::Connect);
-        }
         let counts = self.window.counts(now);
         let total = counts.total();
         if total < u64::from(settings.min_calls) {
@@ -306,13 +311,16 @@ impl Circuit {
     }
 
     fn open(&mut self, reason: Reason, now: Mono, rng: &mut SplitMix64) {
-        if self.phase == Phase::Closed && now.since(self.closed_since) >= FORGIVEN_AFTER {
-            self.streak = 0;
+        if self.phase == Phase::Closed {
+            self.streak = self.streak_at(now);
         }
         self.streak = self.streak.saturating_add(1);
         let open = &self.settings.open;
-        let doubled = 2u32.saturating_pow(self.streak - 1);
-        let wait = open.base.saturating_mul(doubled).min(open.max);
+        let factor = match open.growth {
+            Growth::Doubling => 2u32.saturating_pow(self.streak - 1),
+            Growth::Linear => self.streak,
+        };
+        let wait = open.base.saturating_mul(factor).min(open.max);
         let jitter = 1.0 + open.jitter * (2.0 * rng.unit() - 1.0);
         let wait = wait.mul_f64(jitter).min(open.max);
         self.opened_by = reason;
@@ -348,8 +356,6 @@ impl Circuit {
         if let Phase::HalfOpen(due) = &mut self.phase {
             *due = None;
         }
-        self.failures_in_a_row = 0;
-        self.connect_failures_in_a_row = 0;
         let (to, generation) = (self.state(), self.generation);
         if from != to {
             self.since = now;

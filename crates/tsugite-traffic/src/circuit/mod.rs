@@ -24,8 +24,9 @@
 //!   that begins and ends between two ticks is not seen; calls admitted before the tick run on: at most `T` of traffic;
 //! * a hung call counts as slow when the slice of time in which it started (at most 67 ms, or an eighth of the
 //!   threshold if that is shorter) has wholly passed the threshold: at most slice + `T` late, never early;
-//! * failures in a row: a tick without a success adds its failures, a tick with one starts again at zero. So the
-//!   circuit never opens on fewer failures in a row than asked for, and opens late by at most those of one tick.
+//! * failures in a row are exact over all cores, in the order in which their ends were noted: one shared word counts
+//!   them, which successes only read. The row that reaches its limit takes an endpoint out of the choice at once
+//!   ([`Breaker::standing`]); the circuit opens with the next tick.
 //!
 //! # What a path through the states looks like
 //!
@@ -40,6 +41,7 @@ mod breaker;
 mod gate;
 mod machine;
 mod shard;
+mod ticket;
 mod window;
 
 #[cfg(test)]
@@ -54,10 +56,11 @@ use std::time::Duration;
 
 use tsugite_base::Mono;
 
-pub use breaker::{Admission, Breaker, Ticket};
+pub use breaker::{Admission, Breaker, Standing};
 pub use machine::Circuit;
 pub use machine::Wish;
 pub use shard::Rejected;
+pub use ticket::Ticket;
 pub use window::{Batch, Counts, Rates};
 
 /// What a circuit does with a call right now.
@@ -152,10 +155,14 @@ pub enum Reason {
     Manual = 10,
     /// An override reached its end.
     OverrideExpired = 11,
+    /// An endpoint was several times slower than its peers.
+    Latency = 12,
+    /// An endpoint's success rate lay far below that of its peers.
+    SuccessRate = 13,
 }
 
 impl Reason {
-    const ALL: [Reason; 11] = [
+    const ALL: [Reason; 13] = [
         Reason::Consecutive,
         Reason::Connect,
         Reason::FailureRate,
@@ -167,6 +174,8 @@ impl Reason {
         Reason::TrialSucceeded,
         Reason::Manual,
         Reason::OverrideExpired,
+        Reason::Latency,
+        Reason::SuccessRate,
     ];
 
     /// As the API and metrics spell it.
@@ -183,6 +192,8 @@ impl Reason {
             Reason::TrialSucceeded => "trial_succeeded",
             Reason::Manual => "manual",
             Reason::OverrideExpired => "override_expired",
+            Reason::Latency => "latency",
+            Reason::SuccessRate => "success_rate",
         }
     }
 

@@ -45,6 +45,8 @@ pub(super) struct Shard {
     counts: [AtomicU64; KINDS],
     /// Nanoseconds; 0 before the first healthy call.
     median: AtomicU64,
+    /// Healthy calls that the estimate rests on, as far as that matters for its next step.
+    observed: AtomicU64,
     /// Ever growing: open, half-open, forced open.
     rejected: [AtomicU64; 3],
     in_flight: InFlight,
@@ -55,6 +57,7 @@ impl Shard {
         Shard {
             counts: Default::default(),
             median: AtomicU64::new(0),
+            observed: AtomicU64::new(0),
             rejected: Default::default(),
             in_flight: InFlight::new(slices),
         }
@@ -118,11 +121,12 @@ impl Shard {
         [0, 1, 2].map(|which: usize| self.rejected[which].load(Relaxed))
     }
 
-    /// Moves the estimate towards `latency` by a sixty-fourth: it settles where half of the calls are above it.
+    /// Moves the estimate towards `latency`, by a quarter at first and by a sixty-fourth from the sixty-fourth call on: it
+    /// settles where half of the calls are above it.
     pub(super) fn observe_healthy(&self, latency: Duration) {
         let latency = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX).max(1);
-        let median = self.median.load(Relaxed);
-        let step = (median / 64).max(1);
+        let (median, observed) = (self.median.load(Relaxed), self.observed.load(Relaxed));
+        let step = (median / observed.clamp(4, 64)).max(1);
         let next = match median {
             0 => latency,
             m if latency > m => m + step,
@@ -131,10 +135,19 @@ impl Shard {
         };
         // Only this core writes; a rare lost update would change nothing that matters.
         self.median.store(next, Relaxed);
+        if observed < 64 {
+            self.observed.store(observed + 1, Relaxed);
+        }
     }
 
     pub(super) fn median(&self) -> Option<u64> {
         Some(self.median.load(Relaxed)).filter(|&m| m > 0)
+    }
+
+    /// Begins a new estimate. A call that ends in the same moment may carry the old one over: no harm.
+    pub(super) fn forget_median(&self) {
+        self.observed.store(0, Relaxed);
+        self.median.store(0, Relaxed);
     }
 
     /// Notes a call that starts now. `None`: it cannot be followed, and counts when it ends.

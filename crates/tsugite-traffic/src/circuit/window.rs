@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use tsugite_base::Mono;
 
+use super::Reason;
+
 /// Buckets of a window.
 pub(crate) const BUCKETS: usize = 10;
 
@@ -77,6 +79,23 @@ impl Counts {
         self.connect += other.connect;
     }
 
+    /// What was counted since `before`, an earlier state of the same counts.
+    pub(crate) const fn since(&self, before: &Counts) -> Counts {
+        Counts {
+            success: self.success - before.success,
+            failure: self.failure - before.failure,
+            slow_success: self.slow_success - before.slow_success,
+            slow_failure: self.slow_failure - before.slow_failure,
+            overload: self.overload - before.overload,
+            ignored: self.ignored - before.ignored,
+            marked: self.marked - before.marked,
+            late_success: self.late_success - before.late_success,
+            late_failure: self.late_failure - before.late_failure,
+            late_ignored: self.late_ignored - before.late_ignored,
+            connect: self.connect - before.connect,
+        }
+    }
+
     /// Calls and shares, for people.
     pub fn rates(&self) -> Rates {
         let total = self.total();
@@ -122,6 +141,8 @@ pub struct Batch {
     pub counts: Counts,
     /// When the first trial call of this half-open phase was admitted, if one was.
     pub first_trial: Option<Mono>,
+    /// Why the circuit is to open, if a row of failures reached its limit.
+    pub row: Option<Reason>,
 }
 
 /// The ring of buckets. A bucket covers a tenth of the window, at fixed multiples of that: the result does not
