@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 
 use crate::call::Call;
 use crate::codec::io::ConnState;
+use crate::kept::Replay;
 use crate::relay::Relay;
 
 pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
@@ -119,6 +120,8 @@ pub(crate) enum RequestBody {
     Empty,
     /// The client's, handed on.
     Client { incoming: Incoming, call: Rc<Call> },
+    /// The client's, of which what was sent is kept for another try.
+    Kept(Replay),
 }
 
 impl http_body::Body for RequestBody {
@@ -129,8 +132,10 @@ impl http_body::Body for RequestBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let RequestBody::Client { incoming, call } = &mut *self else {
-            return Poll::Ready(None);
+        let (incoming, call) = match &mut *self {
+            RequestBody::Empty => return Poll::Ready(None),
+            RequestBody::Client { incoming, call } => (incoming, call),
+            RequestBody::Kept(replay) => return replay.poll_frame(cx),
         };
         call.upload_starts();
         match ready!(Pin::new(&mut *incoming).poll_frame(cx)) {
@@ -155,6 +160,7 @@ impl http_body::Body for RequestBody {
         match self {
             RequestBody::Empty => true,
             RequestBody::Client { incoming, .. } => incoming.is_end_stream(),
+            RequestBody::Kept(replay) => replay.is_end_stream(),
         }
     }
 
@@ -162,6 +168,7 @@ impl http_body::Body for RequestBody {
         match self {
             RequestBody::Empty => SizeHint::with_exact(0),
             RequestBody::Client { incoming, .. } => incoming.size_hint(),
+            RequestBody::Kept(replay) => replay.size_hint(),
         }
     }
 }

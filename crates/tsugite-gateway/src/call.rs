@@ -8,10 +8,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use tsugite_base::Mono;
-use tsugite_traffic::{Outcome, Pick, Service, Ticket};
+use tsugite_traffic::{Budget, Chosen, Entry, Outcome, Pick, Service, Ticket};
 
 use crate::core::{Core, View};
-use crate::limit::Limit;
+use crate::limit::{Deadline, Limit};
 use crate::metrics::{ResponseClass, ServiceCounters};
 use crate::pool::Pool;
 
@@ -21,14 +21,23 @@ pub(crate) struct Call {
     pub(crate) core: Rc<Core>,
     view: Rc<View>,
     service: usize,
-    endpoint: usize,
+    /// Of the latest try.
+    endpoint: Cell<usize>,
     pub(crate) grpc: bool,
     /// The answer is a long stream: its outcome is known with its head or first message.
     pub(crate) streaming: bool,
     pub(crate) limit: Limit,
+    /// What decides about the endpoint, where the policy is by hash.
+    pub(crate) hash: Option<u64>,
     pub(crate) started: Mono,
+    /// Of the service's circuit.
     ticket: RefCell<Option<Ticket>>,
+    /// Of the circuit of the latest try's endpoint.
+    endpoint_ticket: RefCell<Option<Ticket>>,
     pick: Cell<Option<Pick>>,
+    /// The places that it takes, where there are limits: at the service, and at the latest try's endpoint.
+    entry: Cell<Option<Entry>>,
+    endpoint_entry: Cell<Option<Entry>>,
     responded: Cell<bool>,
     settled: Cell<bool>,
     /// The endpoint's connection has asked for the body, so that it cannot be sent elsewhere.
@@ -52,7 +61,9 @@ pub(crate) struct Admitted {
     pub(crate) view: Rc<View>,
     pub(crate) service: usize,
     pub(crate) ticket: Ticket,
-    pub(crate) pick: Pick,
+    pub(crate) entry: Option<Entry>,
+    pub(crate) chosen: Chosen,
+    pub(crate) hash: Option<u64>,
     pub(crate) grpc: bool,
     pub(crate) streaming: bool,
     pub(crate) limit: Limit,
@@ -66,11 +77,21 @@ impl Call {
     }
 
     pub(crate) fn endpoint(&self) -> &tsugite_traffic::Endpoint {
-        &self.service().endpoints[self.endpoint]
+        &self.service().endpoints[self.endpoint.get()]
     }
 
     pub(crate) fn pool(&self) -> &Rc<Pool> {
-        self.view.pool(self.service, self.endpoint)
+        self.view.pool(self.service, self.endpoint.get())
+    }
+
+    /// The index of the endpoint among those of the service.
+    pub(crate) fn endpoint_index(&self) -> usize {
+        self.endpoint.get()
+    }
+
+    /// This core's budget for retries of the service.
+    pub(crate) fn budget(&self) -> &Rc<RefCell<Budget>> {
+        self.view.budget(self.service)
     }
 
     pub(crate) fn counters(&self) -> &ServiceCounters {
@@ -92,11 +113,12 @@ impl Call {
         }
         let now = self.core.now();
         self.upload_done.set(Some(now));
-        if self.grpc
-            && !self.responded.get()
-            && let Some(ticket) = &mut *self.ticket.borrow_mut()
-        {
-            ticket.resume(now);
+        if self.grpc && !self.responded.get() {
+            for ticket in [&self.ticket, &self.endpoint_ticket] {
+                if let Some(ticket) = &mut *ticket.borrow_mut() {
+                    ticket.resume(now);
+                }
+            }
         }
     }
 
@@ -111,8 +133,10 @@ impl Call {
     /// What it means that the client left. Its deadline began before the gateway heard of it, so a client that gives
     /// up at its deadline is gone a moment before the gateway's own timer: the last tenth belongs to the deadline.
     fn departure(&self) -> Outcome {
-        match self.limit {
-            Limit::Client(at, allowed) if at.since(self.core.now()) <= allowed / 10 => self.limit.outcome(),
+        match self.limit.client {
+            Some(Deadline { at, allowed }) if at.since(self.core.now()) <= allowed / 10 => {
+                Outcome::ClientDeadline { allowed }
+            }
             _ => Outcome::Ignored,
         }
     }
@@ -128,8 +152,10 @@ impl Call {
             return;
         }
         let now = self.core.now();
-        if let Some(ticket) = &mut *self.ticket.borrow_mut() {
-            ticket.responded(now);
+        for ticket in [&self.ticket, &self.endpoint_ticket] {
+            if let Some(ticket) = &mut *ticket.borrow_mut() {
+                ticket.responded(now);
+            }
         }
         self.counters().latency.record(now.since(self.started));
         self.tell_balancer(outcome, retry_after, now);
@@ -147,10 +173,41 @@ impl Call {
             false => (outcome, class),
         };
         self.tell_balancer(outcome, None, now);
-        if let Some(ticket) = self.ticket.borrow_mut().take() {
-            ticket.record(outcome, now);
+        for ticket in [&self.ticket, &self.endpoint_ticket] {
+            if let Some(ticket) = ticket.borrow_mut().take() {
+                ticket.record(outcome, now);
+            }
         }
         self.counters().response(class);
+    }
+
+    /// A try failed, and another will follow: the endpoint's circuit hears of it, the service's does not yet.
+    pub(crate) fn try_failed(&self, outcome: Outcome, retry_after: Option<Duration>) {
+        let now = self.core.now();
+        self.tell_balancer(outcome, retry_after, now);
+        if let Some(ticket) = self.endpoint_ticket.borrow_mut().take() {
+            ticket.record(outcome, now);
+        }
+        self.endpoint_entry.set(None);
+    }
+
+    /// Another try begins.
+    pub(crate) fn try_again(&self, chosen: Chosen) {
+        let Chosen {
+            pick,
+            mut ticket,
+            entry,
+        } = chosen;
+        self.endpoint_entry.set(entry);
+        if self.grpc
+            && self.upload_done.get().is_none()
+            && let Some(ticket) = &mut ticket
+        {
+            ticket.pause();
+        }
+        self.endpoint.set(pick.index);
+        self.pick.set(Some(pick));
+        *self.endpoint_ticket.borrow_mut() = ticket;
     }
 
     fn tell_balancer(&self, outcome: Outcome, retry_after: Option<Duration>, now: Mono) {
@@ -176,27 +233,41 @@ impl Exchange {
             view,
             service,
             mut ticket,
-            pick,
+            entry,
+            chosen,
+            hash,
             grpc,
             streaming,
             limit,
             uploads,
         } = admitted;
+        let Chosen {
+            pick,
+            ticket: mut endpoint_ticket,
+            entry: endpoint_entry,
+        } = chosen;
         let started = ticket.started();
         if uploads && grpc {
             ticket.pause();
+            if let Some(ticket) = &mut endpoint_ticket {
+                ticket.pause();
+            }
         }
         let call = Call {
             core: core.clone(),
             view,
             service,
-            endpoint: pick.index,
+            endpoint: Cell::new(pick.index),
             grpc,
             streaming,
             limit,
+            hash,
             started,
             ticket: RefCell::new(Some(ticket)),
+            endpoint_ticket: RefCell::new(endpoint_ticket),
             pick: Cell::new(Some(pick)),
+            entry: Cell::new(entry),
+            endpoint_entry: Cell::new(endpoint_entry),
             responded: Cell::new(false),
             settled: Cell::new(false),
             upload_started: Cell::new(false),
@@ -223,6 +294,9 @@ impl Deref for Exchange {
 impl Drop for Exchange {
     fn drop(&mut self) {
         self.settle(self.departure(), ResponseClass::Cancelled);
+        // The body of the request may hold the call for a while yet.
+        self.entry.set(None);
+        self.endpoint_entry.set(None);
         self.counters().active.sub(1);
         self.core.counters().active.sub(1);
     }

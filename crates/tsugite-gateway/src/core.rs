@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use tsugite_base::Mono;
 use tsugite_base::rng::SplitMix64;
-use tsugite_traffic::{Balancer, Service, Table};
+use tsugite_traffic::{Balancer, Budget, RetrySettings, Service, ServiceKey, Table};
 
 use crate::clients::Clients;
 use crate::metrics::{CoreCounters, ServiceCounters};
@@ -23,6 +23,8 @@ pub(crate) struct Core {
     pub(crate) clients: Rc<Clients>,
     pub(crate) balancer: RefCell<Balancer>,
     pub(crate) rng: RefCell<SplitMix64>,
+    /// Bytes of request bodies that are kept for retries.
+    pub(crate) kept_bytes: Cell<usize>,
     view: RefCell<Rc<View>>,
     version: Cell<u64>,
 }
@@ -32,6 +34,8 @@ pub(crate) struct View {
     published: Arc<Published>,
     /// `[service][endpoint]`, in the order of the table.
     pools: Vec<Vec<Rc<Pool>>>,
+    /// Budgets for retries, in the order of the services.
+    budgets: Vec<Rc<RefCell<Budget>>>,
 }
 
 impl View {
@@ -49,7 +53,12 @@ impl View {
         let pools = services
             .map(|service| service.endpoints.iter().map(|e| pool(e.address)).collect())
             .collect();
-        View { published, pools }
+        let budgets = budgets(&published.table, before, settings.cores);
+        View {
+            published,
+            pools,
+            budgets,
+        }
     }
 
     pub(crate) fn table(&self) -> &Table {
@@ -64,6 +73,10 @@ impl View {
         &self.pools[service][endpoint]
     }
 
+    pub(crate) fn budget(&self, service: usize) -> &Rc<RefCell<Budget>> {
+        &self.budgets[service]
+    }
+
     pub(crate) fn counters(&self, service: usize, core: usize) -> &ServiceCounters {
         self.published.counters[service].of(core)
     }
@@ -71,6 +84,20 @@ impl View {
     fn pools(&self) -> impl Iterator<Item = &Rc<Pool>> {
         self.pools.iter().flatten()
     }
+}
+
+/// The budget of each service: the one of before, unless its settings changed.
+fn budgets(table: &Table, before: Option<&View>, cores: usize) -> Vec<Rc<RefCell<Budget>>> {
+    let old: HashMap<&ServiceKey, (&RetrySettings, &Rc<RefCell<Budget>>)> = before
+        .into_iter()
+        .flat_map(|view| view.table().services().iter().zip(&view.budgets))
+        .map(|(service, budget)| (&service.key, (&service.retry, budget)))
+        .collect();
+    let budget = |service: &Service| match old.get(&service.key) {
+        Some((settings, budget)) if **settings == service.retry => Rc::clone(budget),
+        _ => Rc::new(RefCell::new(Budget::new(&service.retry, cores))),
+    };
+    table.services().iter().map(budget).collect()
 }
 
 impl Core {
@@ -81,6 +108,7 @@ impl Core {
         Core {
             balancer: RefCell::new(Balancer::new()),
             rng: RefCell::new(SplitMix64::new(seed)),
+            kept_bytes: Cell::new(0),
             clients: Rc::new(Clients::new()),
             view: RefCell::new(Rc::new(view)),
             version: Cell::new(version),

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use tsugite_grpc::{Code, StatusDetails, metadata, timeout as wire};
+use tsugite_traffic::Hint;
 
 pub(crate) const STATUS: HeaderName = HeaderName::from_static("grpc-status");
 pub(crate) const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+pub(crate) const PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
 const TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
 /// Whether the head belongs to a gRPC call.
@@ -35,6 +37,16 @@ pub(crate) fn set_timeout(headers: &mut HeaderMap, left: Duration) {
     }
 }
 
+/// When the service wants the call again (proposal A6): what is negative or no number means never.
+pub(crate) fn pushback(headers: &HeaderMap) -> Option<Hint> {
+    let millis = headers
+        .get(PUSHBACK)?
+        .to_str()
+        .ok()
+        .and_then(|text| text.parse().ok());
+    Some(millis.map_or(Hint::Never, |millis| Hint::After(Duration::from_millis(millis))))
+}
+
 /// The status that headers or trailers carry.
 pub(crate) fn status_of(headers: &HeaderMap) -> Option<Code> {
     headers.get(STATUS).map(|v| Code::from_header(v.as_bytes()))
@@ -53,16 +65,17 @@ pub(crate) fn message_value(message: &str) -> HeaderValue {
     HeaderValue::try_from(metadata::encode_message(message)).unwrap_or(HeaderValue::from_static(""))
 }
 
-/// The `grpc-status-details-bin` of a call that an open circuit refused.
-pub(crate) fn circuit_open_details(
+/// The `grpc-status-details-bin` of a call that a circuit or a limit refused.
+pub(crate) fn refusal_details(
     message: &str,
+    reason: &str,
     service: &str,
     retry_after: Option<Duration>,
 ) -> HeaderValue {
     let details = StatusDetails {
         code: Code::Unavailable,
         message,
-        reason: "CIRCUIT_OPEN",
+        reason,
         domain: "tsugite",
         metadata: &[("circuit", service)],
         retry_delay: retry_after,

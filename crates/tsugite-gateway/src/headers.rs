@@ -1,6 +1,7 @@
 //! What a proxy changes in a head: hop-by-hop fields go, `X-Forwarded-*` and the trace context come.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -16,6 +17,11 @@ const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host")
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+/// Milliseconds that the client allows, a whole number; shrinks from hop to hop.
+pub(crate) const TSUGITE_DEADLINE: HeaderName = HeaderName::from_static("tsugite-deadline");
+/// `?0`: who gets this answer had better not try again.
+pub(crate) const TSUGITE_RETRY: HeaderName = HeaderName::from_static("tsugite-retry");
+pub(crate) const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 /// Fields that a `Connection` line may not take away: doing so would change what the request means
 /// or who sent it, behind the back of the service.
 const KEPT: [HeaderName; 6] = [
@@ -175,6 +181,27 @@ pub(crate) fn add_forwarded(headers: &mut HeaderMap, peer: &HeaderValue, host: O
     {
         headers.insert(X_FORWARDED_HOST, host.clone());
     }
+}
+
+/// The time that the client allows.
+pub(crate) fn deadline(headers: &HeaderMap) -> Result<Option<Duration>, &'static str> {
+    let Some(value) = headers.get(TSUGITE_DEADLINE) else {
+        return Ok(None);
+    };
+    let digits = value.to_str().ok().map(str::trim);
+    let digits =
+        digits.filter(|text| (1..=15).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit()));
+    let millis = digits.and_then(|text| text.parse().ok());
+    let rule = "Tsugite-Deadline must be a whole number of milliseconds, like 1500";
+    millis
+        .map(|millis| Some(Duration::from_millis(millis)))
+        .ok_or(rule)
+}
+
+/// Tells the service how much of that time is left.
+pub(crate) fn set_deadline(headers: &mut HeaderMap, left: Duration) {
+    let millis = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
+    headers.insert(TSUGITE_DEADLINE, HeaderValue::from(millis));
 }
 
 /// Sees to it that the request carries a valid `traceparent` (W3C Trace Context) and an `X-Request-Id`, and

@@ -5,7 +5,7 @@
 //! lock that another core can hold. One [`control`] task for the process merges the circuits.
 //!
 //! ```text
-//!  client -- codec::server -- request::forward -- upstream::send -- codec::client -- endpoint
+//!  client -- codec::server -- request::forward -- tries::answer -- upstream::send -- codec::client -- endpoint
 //!                 |            |        |               |
 //!              clients       table   Breaker          pool
 //!            (sweeper)             (per-core shards)
@@ -16,16 +16,20 @@
 
 #![forbid(unsafe_code)]
 
+mod affinity;
 mod body;
 mod call;
 mod clients;
 mod codec;
 mod control;
 mod core;
+mod course;
 mod grpc;
 mod headers;
+mod kept;
 mod limit;
 mod metrics;
+mod outgoing;
 mod pool;
 mod problem;
 mod relay;
@@ -34,6 +38,7 @@ mod serve;
 mod session;
 mod settings;
 mod shared;
+mod tries;
 mod upstream;
 
 pub use control::control;

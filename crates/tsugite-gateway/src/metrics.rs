@@ -134,7 +134,7 @@ impl Latencies {
     }
 }
 
-/// How the gateway counts an answer. The last five are answers of its own.
+/// How the gateway counts an answer. The last six are answers of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(usize)]
 pub enum ResponseClass {
@@ -154,6 +154,8 @@ pub enum ResponseClass {
     Timeout,
     /// Refused by an open circuit.
     Rejected,
+    /// Refused by a limit.
+    Overflow,
     /// No endpoint to send it to.
     NoEndpoint,
     /// The client went away before the answer.
@@ -162,7 +164,7 @@ pub enum ResponseClass {
 
 impl ResponseClass {
     /// Every class, in the order of its number.
-    pub const ALL: [ResponseClass; 10] = [
+    pub const ALL: [ResponseClass; 11] = [
         ResponseClass::Informational,
         ResponseClass::Success,
         ResponseClass::Redirection,
@@ -171,6 +173,7 @@ impl ResponseClass {
         ResponseClass::Unreachable,
         ResponseClass::Timeout,
         ResponseClass::Rejected,
+        ResponseClass::Overflow,
         ResponseClass::NoEndpoint,
         ResponseClass::Cancelled,
     ];
@@ -186,6 +189,7 @@ impl ResponseClass {
             ResponseClass::Unreachable => "unreachable",
             ResponseClass::Timeout => "timeout",
             ResponseClass::Rejected => "circuit_open",
+            ResponseClass::Overflow => "overflow",
             ResponseClass::NoEndpoint => "no_endpoint",
             ResponseClass::Cancelled => "cancelled",
         }
@@ -224,6 +228,8 @@ pub(crate) struct ServiceCounters {
     pub(crate) latency: Histogram,
     pub(crate) connect_errors: Counter,
     pub(crate) active: Counter,
+    pub(crate) retries: Counter,
+    pub(crate) unaffordable: Counter,
 }
 
 impl ServiceCounters {
@@ -259,6 +265,10 @@ pub struct ServiceMetrics {
     pub connect_errors: u64,
     /// Exchanges in progress.
     pub active: u64,
+    /// Tries beyond the first.
+    pub retries: u64,
+    /// Retries that were not made because the budget was exhausted.
+    pub unaffordable: u64,
 }
 
 /// All counters of the gateway at one moment.

@@ -11,10 +11,10 @@ use tsugite_grpc::Code;
 
 use crate::body::Body;
 use crate::grpc;
+use crate::headers::{PROXY_STATUS, TSUGITE_RETRY};
+use crate::tries::Stop;
 
-const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 const TSUGITE_CIRCUIT: HeaderName = HeaderName::from_static("tsugite-circuit");
-const GRPC_PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
 const GRPC_DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
 
 /// One type of problem: `urn:tsugite:problem:<name>`, described in `docs/problems.md`.
@@ -56,6 +56,7 @@ kinds! {
     UPGRADE_REFUSED = "upgrade-refused", "Protocol switch not possible", NOT_IMPLEMENTED, "http_upgrade_failed", Unimplemented;
     NOT_SUPPORTED = "not-supported", "Not supported", NOT_IMPLEMENTED, "http_request_denied", Unimplemented;
     CIRCUIT_OPEN = "circuit-open", "Circuit open", SERVICE_UNAVAILABLE, "destination_unavailable", Unavailable;
+    LIMIT_EXCEEDED = "limit-exceeded", "Limit exceeded", SERVICE_UNAVAILABLE, "http_request_denied", Unavailable;
     NO_ENDPOINT = "no-available-endpoint", "No available endpoint", SERVICE_UNAVAILABLE,
         "destination_unavailable", Unavailable;
     CONNECTION_REFUSED = "endpoint-unreachable", "Endpoint unreachable", BAD_GATEWAY, "connection_refused", Unavailable;
@@ -83,6 +84,8 @@ pub(crate) struct Problem {
     /// The service, as clients write it, once it is known.
     pub(crate) next_hop: Option<String>,
     pub(crate) circuit: Option<CircuitFacts>,
+    /// Why it was not tried again, where that is worth saying.
+    pub(crate) stop: Option<Stop>,
 }
 
 /// What of the request shapes the answer.
@@ -110,6 +113,7 @@ impl Problem {
             detail: detail.into(),
             next_hop: None,
             circuit: None,
+            stop: None,
         }
     }
 
@@ -147,6 +151,9 @@ impl Problem {
         }
         headers.insert(PROXY_STATUS, text_value(&self.proxy_status()));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if self.is_final() {
+            headers.insert(TSUGITE_RETRY, HeaderValue::from_static("?0"));
+        }
         if self.kind.status == StatusCode::METHOD_NOT_ALLOWED {
             headers.insert(
                 header::ALLOW,
@@ -162,6 +169,15 @@ impl Problem {
         answer
     }
 
+    fn is_overflow(&self) -> bool {
+        self.kind.name == LIMIT_EXCEEDED.name
+    }
+
+    /// Whether those before us had better not try again.
+    fn is_final(&self) -> bool {
+        self.kind.name == CIRCUIT_OPEN.name || self.stop.is_some_and(Stop::is_final)
+    }
+
     /// Trailers-Only: HTTP 200, the status in the one header block.
     fn grpc(&self) -> Response<Body> {
         let mut answer = Response::new(Body::empty());
@@ -170,29 +186,43 @@ impl Problem {
         headers.insert(grpc::STATUS, HeaderValue::from_static(self.kind.grpc.as_header()));
         if let Some(circuit) = &self.circuit {
             let service = self.next_hop.as_deref().unwrap_or_default();
-            let message = format!("circuit open: {service}");
+            let (what, reason) = match self.is_overflow() {
+                true => ("limit exceeded", "LIMIT_EXCEEDED"),
+                false => ("circuit open", "CIRCUIT_OPEN"),
+            };
+            let message = format!("{what}: {service}");
             headers.insert(grpc::MESSAGE, grpc::message_value(&message));
             headers.insert(
-                GRPC_PUSHBACK,
+                grpc::PUSHBACK,
                 circuit
                     .retry_after
                     .map_or(HeaderValue::from(-1), |d| millis(d).into()),
             );
             headers.insert(
                 GRPC_DETAILS,
-                grpc::circuit_open_details(&message, service, circuit.retry_after),
+                grpc::refusal_details(&message, reason, service, circuit.retry_after),
             );
         } else {
             headers.insert(grpc::MESSAGE, grpc::message_value(&self.detail));
         }
         headers.insert(PROXY_STATUS, text_value(&self.proxy_status()));
+        if self.is_final() {
+            headers.insert(TSUGITE_RETRY, HeaderValue::from_static("?0"));
+        }
         answer
     }
 
     fn proxy_status(&self) -> String {
         let mut text = format!("tsugite; error={}", self.kind.proxy_error);
         if self.circuit.is_some() {
-            text.push_str("; details=\"circuit_open\"");
+            let details = if self.is_overflow() {
+                "overflow"
+            } else {
+                "circuit_open"
+            };
+            let _ = write!(text, "; details={}", quoted(details));
+        } else if let Some(stop) = self.stop {
+            let _ = write!(text, "; details={}", quoted(stop.details()));
         }
         if let Some(hop) = &self.next_hop {
             let _ = write!(text, "; next-hop={}", quoted(hop));
@@ -327,7 +357,7 @@ mod tests {
             head(&answer),
             "503\ncontent-type: application/problem+json\ncontent-length: 276\nretry-after: 4\n\
              proxy-status: tsugite; error=destination_unavailable; details=\"circuit_open\"; next-hop=\"orders.shop\"\n\
-             cache-control: no-store\ntsugite-circuit: \"orders.shop\";state=open;reason=failure_rate\n"
+             cache-control: no-store\ntsugite-retry: ?0\ntsugite-circuit: \"orders.shop\";state=open;reason=failure_rate\n"
         );
         assert_eq!(
             open().document(Some(Uuid::v4(*b"0123456789abcdef"))),

@@ -189,7 +189,7 @@ impl Relay {
 
     fn timed_out(&mut self) -> Result<Frame<Bytes>, BoxError> {
         self.exchange
-            .settle(self.exchange.limit.outcome(), ResponseClass::Timeout);
+            .settle(self.exchange.overrun(), ResponseClass::Timeout);
         let end = match std::mem::take(&mut self.awaits_status) {
             true => Ok(Frame::trailers(grpc::trailers(
                 Code::DeadlineExceeded,

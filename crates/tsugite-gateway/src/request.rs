@@ -1,31 +1,37 @@
 //! The life of a request, from its head to the head of its answer. [`forward`] is the list.
 
 use std::convert::Infallible;
-use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
 use http::request::Parts;
-use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
+use http::uri::{Authority, PathAndQuery};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use tsugite_grpc::Code;
-use tsugite_traffic::{Admission, Head, Outcome, Rejection, RouteError, classify_grpc, classify_http};
+use tsugite_traffic::{
+    Admission, Head, Nature, Outcome, Rejection, RouteError, Service, Wanted, classify_grpc, classify_http,
+};
 
+use crate::affinity;
 use crate::body::{Body, Busy, RequestBody};
 use crate::call::{Admitted, Exchange};
 use crate::clients::Client;
 use crate::codec::client::Broken;
 use crate::codec::tunnel::{self, Switch};
 use crate::core::{Core, View};
+use crate::course::Course;
 use crate::grpc;
-use crate::headers::{self, Hop};
-use crate::limit::Limit;
+use crate::headers;
+use crate::kept::Kept;
+use crate::limit::{Deadline, Limit};
 use crate::metrics::ResponseClass;
+use crate::outgoing::{self, Outgoing};
 use crate::problem::{self, Asker, CircuitFacts, Problem};
 use crate::relay::Relay;
 use crate::session::Session;
+use crate::tries;
 use crate::upstream::{self, Answer, Failure};
 
 /// Answers one request of a client. Never fails: what goes wrong becomes an answer.
@@ -61,7 +67,9 @@ async fn forward(
     let view = core.view();
     let route = find(core, &view, &target, &parts, asker)?;
     let uploads = !incoming.is_end_stream();
-    let exchange = admit(core, view, &route, &parts, asker, uploads)?;
+    let key = affinity::key(core, view.service(route.service), &parts.headers, session);
+    let limit = limit(core, &route, &parts, asker).inspect_err(|_| core.counters().bad_requests.add(1))?;
+    let exchange = admit(core, view, &route, (limit, key.hash), asker, uploads)?;
 
     let hop = headers::strip_hop_by_hop(&mut parts.headers);
     headers::add_forwarded(
@@ -69,41 +77,60 @@ async fn forward(
         &session.forwarded_for,
         target.host_value().as_ref(),
     );
-    if let Limit::Client(at, _) = exchange.limit {
-        grpc::set_timeout(&mut parts.headers, at.since(core.now()));
-    }
     let h2 = exchange.endpoint().protocol.is_http2(asker.grpc);
     let switch = Switch::asked(&mut parts, &hop, h2).map_err(|why| refuse_switch(&exchange, why))?;
-    aim(&mut parts, &target, &route.path, &hop, h2, &exchange)?;
-    let body = if uploads {
-        RequestBody::Client {
-            incoming,
-            call: exchange.share(),
-        }
-    } else {
-        RequestBody::Empty
+    let course = Course {
+        target,
+        path: route.path,
+        hop,
+        connect_timeout: route.connect_timeout,
+        exact: !uploads || incoming.size_hint().exact().is_some(),
+        deadline: parts.headers.contains_key(headers::TSUGITE_DEADLINE),
     };
-    upstream::frame_body(&mut parts, &body, h2, asker.grpc);
+    let mut out = outgoing(&exchange, parts, incoming, uploads, switch.is_some());
+    let answer = tries::answer(&exchange, &mut out, &course).await?;
+    let mut answer = hand_on(session, exchange, answer, switch)?;
+    if let Some(cookie) = key.cookie {
+        answer.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+    Ok(answer)
+}
 
-    let request = Request::from_parts(parts, body);
-    let sent = {
-        let sending = pin!(upstream::send(&exchange, request, h2, route.connect_timeout));
-        exchange.within(sending).await
+/// The request as it goes out. What is sent of a body is kept where it may be of use.
+fn outgoing(
+    exchange: &Exchange,
+    parts: Parts,
+    incoming: Incoming,
+    uploads: bool,
+    switches: bool,
+) -> Outgoing {
+    let nature = match switches {
+        false => outgoing::nature(&parts.method, exchange.grpc),
+        true => Nature::default(),
     };
-    let answer = sent
-        .map_err(|_| timed_out(&exchange))?
-        .map_err(|failure| failed(&exchange, &failure))?;
-    hand_on(session, exchange, answer, switch)
+    let call = || exchange.share();
+    let tries_again = exchange.service().retry.tries > 1;
+    if uploads && tries_again && (nature.idempotent || nature.grpc) {
+        return Outgoing::kept(parts, Kept::new(incoming, call()), nature);
+    }
+    let body = match uploads {
+        true => RequestBody::Client {
+            incoming,
+            call: call(),
+        },
+        false => RequestBody::Empty,
+    };
+    Outgoing::new(parts, body, nature)
 }
 
 /// Where the client aims.
-struct Target {
+pub(crate) struct Target {
     /// Of the authority, or `Host`.
-    host: Option<Authorities>,
+    pub(crate) host: Option<Authorities>,
     proxy_form: bool,
 }
 
-enum Authorities {
+pub(crate) enum Authorities {
     Uri(Authority),
     Header(HeaderValue),
 }
@@ -150,7 +177,7 @@ impl Target {
         }
     }
 
-    fn host_value(&self) -> Option<HeaderValue> {
+    pub(crate) fn host_value(&self) -> Option<HeaderValue> {
         match &self.host {
             None => None,
             Some(Authorities::Uri(authority)) => HeaderValue::from_str(authority.as_str()).ok(),
@@ -223,29 +250,47 @@ fn unrouted(core: &Core, error: &RouteError) -> Problem {
     Problem::new(kind, error.to_string())
 }
 
+/// The time limits of a call.
+fn limit(core: &Core, route: &Found, parts: &Parts, asker: Asker) -> Result<Limit, Problem> {
+    let own =
+        headers::deadline(&parts.headers).map_err(|rule| Problem::new(&problem::MALFORMED_REQUEST, rule))?;
+    let of_grpc = asker.grpc.then(|| grpc::timeout(&parts.headers)).flatten();
+    let client = own.into_iter().chain(of_grpc).min();
+    let unlimited = asker.grpc || route.streaming;
+    Ok(Limit {
+        route: route.timeout.filter(|_| !unlimited),
+        client: client.map(|allowed| Deadline {
+            at: core.now() + allowed,
+            allowed,
+        }),
+    })
+}
+
 /// Asks the circuit and picks an endpoint. From here on the call has an outcome.
 fn admit(
     core: &Rc<Core>,
     view: Rc<View>,
     route: &Found,
-    parts: &Parts,
+    (limit, hash): (Limit, Option<u64>),
     asker: Asker,
     uploads: bool,
 ) -> Result<Exchange, Problem> {
     let now = core.now();
-    let limit = match (asker.grpc, grpc::timeout(&parts.headers)) {
-        (true, Some(allowed)) => Limit::Client(now + allowed, allowed),
-        (true, None) => Limit::None,
-        (false, _) if route.streaming => Limit::None,
-        (false, _) => route.timeout.map_or(Limit::None, Limit::Route),
-    };
     let service = view.service(route.service);
     let refused = |class: ResponseClass| view.counters(route.service, core.index).response(class);
-    if service.endpoints.is_empty() {
+    let nowhere = || {
         refused(ResponseClass::NoEndpoint);
         let detail = format!("{} has no instance that may take calls", service.name);
-        return Err(Problem::new(&problem::NO_ENDPOINT, detail).at(&service.name));
+        Problem::new(&problem::NO_ENDPOINT, detail).at(&service.name)
+    };
+    if service.endpoints.is_empty() {
+        return Err(nowhere());
     }
+    let overflow = || {
+        refused(ResponseClass::Overflow);
+        limit_exceeded(service)
+    };
+    let entry = service.enter().map_err(|_| overflow())?;
     let ticket = match service.breaker.admit(core.index, now, limit.total()) {
         Admission::Go(ticket) => ticket,
         Admission::Rejected(rejection) => {
@@ -253,14 +298,16 @@ fn admit(
             return Err(circuit_open(&service.name, &rejection));
         }
     };
-    let pick = core
-        .balancer
-        .borrow_mut()
-        .pick(service, &[], now, &mut core.rng.borrow_mut());
-    let Some(pick) = pick else {
-        let detail = format!("{} has no instance that may take calls", service.name);
-        return Err(Problem::new(&problem::NO_ENDPOINT, detail).at(&service.name));
+    let wanted = Wanted {
+        exclude: &[],
+        hash,
+        limit: limit.total(),
     };
+    let mut balancer = core.balancer.borrow_mut();
+    let chosen = balancer.take(service, &wanted, core.index, now, &mut core.rng.borrow_mut());
+    drop(balancer);
+    let chosen = chosen.ok_or_else(|| if service.is_full() { overflow() } else { nowhere() })?;
+    view.budget(route.service).borrow_mut().deposit(now);
     let (service, grpc, streaming) = (route.service, asker.grpc, route.streaming);
     Ok(Exchange::begin(
         core,
@@ -268,13 +315,44 @@ fn admit(
             view,
             service,
             ticket,
-            pick,
+            entry,
+            chosen,
+            hash,
             grpc,
             streaming,
             limit,
             uploads,
         },
     ))
+}
+
+/// There are as many calls in progress as there may be.
+fn limit_exceeded(service: &Service) -> Problem {
+    let name = &service.name;
+    let detail = match (service.limits.requests, service.limits.endpoint_requests) {
+        (Some(most), None) => format!("{most} calls to {name} are in progress, as many as may be"),
+        (_, Some(most)) => {
+            format!("{most} calls to each instance of {name} are in progress, as many as may be")
+        }
+        (None, None) => format!("there are as many calls to {name} in progress as may be"),
+    };
+    let circuit = Some(CircuitFacts {
+        state: service.breaker.state().as_str(),
+        reason: "overflow",
+        retry_after: Some(Duration::from_secs(1)),
+    });
+    Problem {
+        circuit,
+        ..Problem::new(&problem::LIMIT_EXCEEDED, detail).at(name)
+    }
+}
+
+/// There were endpoints when the call began, and there is none for another try.
+pub(crate) fn no_endpoint(exchange: &Exchange) -> Problem {
+    exchange.settle(Outcome::Ignored, ResponseClass::NoEndpoint);
+    let name = &exchange.service().name;
+    let detail = format!("{name} has no instance left that may take calls");
+    Problem::new(&problem::NO_ENDPOINT, detail).at(name)
 }
 
 fn circuit_open(service: &str, rejection: &Rejection) -> Problem {
@@ -298,64 +376,31 @@ fn circuit_open(service: &str, rejection: &Rejection) -> Problem {
     }
 }
 
-/// Gives the head the target, version and `Host` of the endpoint's protocol.
-fn aim(
-    parts: &mut Parts,
-    target: &Target,
-    path: &PathAndQuery,
-    hop: &Hop,
-    h2: bool,
-    exchange: &Exchange,
-) -> Result<(), Problem> {
-    let mut uri = http::uri::Parts::default();
-    uri.path_and_query = Some(path.clone());
-    if h2 {
-        let authority = match &target.host {
-            Some(Authorities::Uri(authority)) => authority.clone(),
-            Some(Authorities::Header(host)) => Authority::try_from(host.as_bytes())
-                .map_err(|_| Problem::new(&problem::MALFORMED_REQUEST, "the Host field is not a host"))?,
-            None => Authority::try_from(exchange.endpoint().address.to_string())
-                .map_err(|_| Problem::new(&problem::MALFORMED_REQUEST, "the request names no host"))?,
-        };
-        uri.scheme = Some(Scheme::HTTP);
-        uri.authority = Some(authority);
-        parts.headers.remove(header::HOST);
-        parts.version = Version::HTTP_2;
-    } else {
-        // The authority of an absolute target outranks the Host field (RFC 9112, 3.2.2).
-        if let (Some(Authorities::Uri(_)), Some(host)) = (&target.host, target.host_value()) {
-            parts.headers.insert(header::HOST, host);
-        }
-        parts.version = Version::HTTP_11;
-    }
-    if exchange.grpc || hop.te_trailers {
-        parts
-            .headers
-            .insert(header::TE, HeaderValue::from_static("trailers"));
-    }
-    parts.uri = Uri::from_parts(uri).map_err(|_| {
-        Problem::new(
-            &problem::MALFORMED_REQUEST,
-            "the request target cannot be forwarded",
-        )
-    })?;
-    Ok(())
-}
-
 fn refuse_switch(exchange: &Exchange, why: &'static str) -> Problem {
     exchange.settle(Outcome::Ignored, ResponseClass::ClientError);
     Problem::new(&problem::UPGRADE_REFUSED, why).at(&exchange.service().name)
 }
 
-fn timed_out(exchange: &Exchange) -> Problem {
-    exchange.settle(exchange.limit.outcome(), ResponseClass::Timeout);
+pub(crate) fn timed_out(exchange: &Exchange) -> Problem {
+    exchange.settle(exchange.overrun(), ResponseClass::Timeout);
     let name = &exchange.service().name;
     let limit = exchange.limit.total().unwrap_or_default();
     let detail = format!("{name} did not answer within {limit:?}");
     Problem::new(&problem::RESPONSE_TIMEOUT, detail).at(name)
 }
 
-fn failed(exchange: &Exchange, failure: &Failure) -> Problem {
+pub(crate) fn try_timed_out(exchange: &Exchange) -> Problem {
+    exchange.settle(Outcome::Timeout, ResponseClass::Timeout);
+    let service = exchange.service();
+    let limit = service.retry.per_try_timeout.unwrap_or_default();
+    let detail = format!(
+        "{} did not answer within {limit:?}, the limit of one try",
+        service.name
+    );
+    Problem::new(&problem::RESPONSE_TIMEOUT, detail).at(&service.name)
+}
+
+pub(crate) fn failed(exchange: &Exchange, failure: &Failure) -> Problem {
     let (kind, outcome, text) = failure.describe(exchange.endpoint());
     if outcome == Outcome::Failure && exchange.upload_has_failed() {
         // The endpoint was told that the request is broken off, and went: that is no fault of its.
@@ -406,7 +451,7 @@ fn hand_on(
 }
 
 /// What the head of an answer says about the service.
-fn judge(exchange: &Exchange, response: &Response<Incoming>) -> (Outcome, ResponseClass) {
+pub(crate) fn judge(exchange: &Exchange, response: &Response<Incoming>) -> (Outcome, ResponseClass) {
     let status = response.status();
     if exchange.grpc && status == StatusCode::OK {
         let code = grpc::status_of(response.headers());

@@ -150,9 +150,9 @@ impl Shared {
         self.roster.reports(self.world.mono())
     }
 
-    /// A report of the circuit with this name (`orders.shop`).
+    /// A report of the circuit with this name: of a service (`orders.shop`) or an endpoint (`orders.shop/i-1`).
     pub fn circuit(&self, name: &str) -> Option<CircuitReport> {
-        self.change(name, |_, _| ())
+        self.roster.report(name, self.world.mono())
     }
 
     /// Puts an operator's wish above a circuit, for a time or until it is lifted. `None` if there is no such circuit.
@@ -182,7 +182,7 @@ impl Shared {
         let now = self.world.mono();
         let breaker = self.roster.breaker(name)?;
         change(&breaker, now);
-        Some(breaker.report(now))
+        self.roster.report(name, now)
     }
 
     /// Adds up the counters of all cores. Counters that change meanwhile may be one event apart.
@@ -218,6 +218,8 @@ fn of_service(key: &ServiceKey, cores: &PerCore<ServiceCounters>) -> ServiceMetr
         core.latency.add_to(&mut total.latency);
         total.connect_errors += core.connect_errors.get();
         total.active += core.active.get();
+        total.retries += core.retries.get();
+        total.unaffordable += core.unaffordable.get();
     }
     total
 }

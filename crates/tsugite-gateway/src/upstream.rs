@@ -3,14 +3,13 @@
 use std::time::Duration;
 
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, header};
-use http_body::Body as _;
+use http::{HeaderMap, HeaderValue, Response, header};
 use hyper::body::Incoming;
 use tsugite_traffic::{Endpoint, Outcome};
 
-use crate::body::RequestBody;
 use crate::call::Call;
-use crate::codec::client::{self, Broken, ConnectError, SendError};
+use crate::codec::client::{self, Broken, ConnectError};
+use crate::outgoing::Outgoing;
 use crate::problem::{self, Kind};
 use crate::relay::Hold;
 
@@ -60,12 +59,12 @@ impl From<ConnectError> for Failure {
 }
 
 /// Makes the head agree with how the codec will frame the body.
-pub(crate) fn frame_body(parts: &mut Parts, body: &RequestBody, h2: bool, grpc: bool) {
+pub(crate) fn frame_body(parts: &mut Parts, exact: bool, h2: bool, grpc: bool) {
     if grpc {
         // A length is of no use to a stream of messages, and must not be wrong.
         parts.headers.remove(header::CONTENT_LENGTH);
     }
-    if !h2 && body.size_hint().exact().is_none() {
+    if !h2 && !exact {
         // Said explicitly, because hyper would take a GET or HEAD without it for one without a body.
         parts
             .headers
@@ -73,98 +72,76 @@ pub(crate) fn frame_body(parts: &mut Parts, body: &RequestBody, h2: bool, grpc: 
     }
 }
 
-/// Sends the request. It is sent a second time, on another connection, only if the first had rested in the pool or was
-/// being shut down, and either not a byte of the request left us or the request is safe to repeat and has no body.
+/// Sends the request to the endpoint that was picked. It goes out a second time, on another connection, only if the
+/// first had rested in the pool or was being shut down, and that is harmless ([`Outgoing::again`]).
 pub(crate) async fn send(
     call: &Call,
-    request: Request<RequestBody>,
+    out: &mut Outgoing,
     h2: bool,
     connect_timeout: Duration,
 ) -> Result<Answer, Failure> {
     if h2 {
-        send_h2(call, request, connect_timeout).await
+        send_h2(call, out, connect_timeout).await
     } else {
-        send_h1(call, request, connect_timeout).await
+        send_h1(call, out, connect_timeout).await
     }
 }
 
-async fn send_h1(call: &Call, mut request: Request<RequestBody>, limit: Duration) -> Result<Answer, Failure> {
+/// A request that is not there cannot be sent; whoever tries again has looked before.
+const GONE: Failure = Failure::Broken(Broken::Closed);
+
+async fn send_h1(call: &Call, out: &mut Outgoing, limit: Duration) -> Result<Answer, Failure> {
     let pool = call.pool();
     if let Some(mut h1) = pool.take_idle() {
-        let copy = repeatable(&request);
-        match client::send_h1(&mut h1, request).await {
+        match client::send_h1(&mut h1, out.take().ok_or(GONE)?).await {
             Ok(response) => {
                 return Ok(Answer {
                     response,
                     hold: Hold::H1(h1),
                 });
             }
-            Err(error) => request = again(call, error, copy)?,
+            Err(error) => out.again(call, error)?,
         }
     }
     // Connecting is rare and needs much state: kept apart, it does not weigh on every request's.
     let mut h1 = Box::pin(pool.connect_h1(limit)).await?;
-    match client::send_h1(&mut h1, request).await {
+    match client::send_h1(&mut h1, out.take().ok_or(GONE)?).await {
         Ok(response) => Ok(Answer {
             response,
             hold: Hold::H1(h1),
         }),
-        Err(error) => Err(Failure::Broken(error.broken)),
+        Err(error) => {
+            out.give_back(call, error.unsent);
+            Err(Failure::Broken(error.broken))
+        }
     }
 }
 
-async fn send_h2(call: &Call, mut request: Request<RequestBody>, limit: Duration) -> Result<Answer, Failure> {
+async fn send_h2(call: &Call, out: &mut Outgoing, limit: Duration) -> Result<Answer, Failure> {
     let pool = call.pool();
     let now = call.core.clients.coarse_now();
     let stream = pool.stream(limit, now).await?;
-    let copy = repeatable(&request);
-    match client::send_h2(&mut stream.sender(), request).await {
+    match client::send_h2(&mut stream.sender(), out.take().ok_or(GONE)?).await {
         Ok(response) => {
             return Ok(Answer {
                 response,
                 hold: Hold::H2(stream),
             });
         }
-        Err(error) => request = again(call, error, copy)?,
+        Err(error) => out.again(call, error)?,
     }
     drop(stream);
     let stream = pool.stream(limit, now).await?;
-    match client::send_h2(&mut stream.sender(), request).await {
+    match client::send_h2(&mut stream.sender(), out.take().ok_or(GONE)?).await {
         Ok(response) => Ok(Answer {
             response,
             hold: Hold::H2(stream),
         }),
-        Err(error) => Err(Failure::Broken(error.broken)),
+        Err(error) => {
+            out.give_back(call, error.unsent);
+            Err(Failure::Broken(error.broken))
+        }
     }
-}
-
-/// A copy of a request that may be sent twice: safe, and without a body.
-fn repeatable(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
-    let safe = matches!(
-        *request.method(),
-        Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE
-    );
-    if !safe || !matches!(request.body(), RequestBody::Empty) {
-        return None;
-    }
-    let mut copy = Request::new(RequestBody::Empty);
-    *copy.method_mut() = request.method().clone();
-    *copy.uri_mut() = request.uri().clone();
-    *copy.version_mut() = request.version();
-    *copy.headers_mut() = request.headers().clone();
-    Some(copy)
-}
-
-/// The request to send again after a failure, if that is allowed.
-fn again(
-    call: &Call,
-    error: SendError,
-    copy: Option<Request<RequestBody>>,
-) -> Result<Request<RequestBody>, Failure> {
-    let SendError { unsent, broken } = error;
-    let unsent = unsent.filter(|_| !call.upload_has_started());
-    let closed = matches!(broken, Broken::Closed | Broken::RefusedStream);
-    unsent.or(copy.filter(|_| closed)).ok_or(Failure::Broken(broken))
 }
 
 /// The service's wish to be left alone for a while, in seconds; dates are not looked at.

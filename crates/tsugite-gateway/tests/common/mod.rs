@@ -128,12 +128,26 @@ impl Gateway {
         addresses: &[SocketAddr],
         circuit: CircuitSettings,
     ) -> &Gateway {
+        self.tuned(name, protocol, addresses, |spec| {
+            spec.circuit = circuit;
+            // What a test of a circuit sends is what the endpoint sees.
+            spec.retry.tries = 1;
+        })
+    }
+
+    pub(crate) fn tuned(
+        &self,
+        name: &str,
+        protocol: Protocol,
+        addresses: &[SocketAddr],
+        tune: impl FnOnce(&mut ServiceSpec),
+    ) -> &Gateway {
         let endpoints = addresses
             .iter()
             .map(|a| Endpoint::new(format!("i-{a}"), *a, protocol))
             .collect();
         let mut spec = ServiceSpec::new(ServiceKey::new("internal", name), endpoints);
-        spec.circuit = circuit;
+        tune(&mut spec);
         self.services.borrow_mut().retain(|s| s.key != spec.key);
         self.services.borrow_mut().push(spec);
         self.publish()
@@ -188,13 +202,22 @@ impl Gateway {
 
     /// One GET on a connection of its own, to any core of the gateway.
     pub(crate) async fn get_from(&self, core: SocketAddr, path: &str) -> (u16, HeaderMap, String) {
-        let tcp = TcpStream::connect(core).await.unwrap();
-        let (mut client, connection) = http1::handshake(TokioIo::new(tcp)).await.unwrap();
-        tokio::task::spawn_local(connection);
         let request = Request::get(path)
             .header("host", "gateway")
             .body(TestBody::empty())
             .unwrap();
+        self.ask_from(core, request).await
+    }
+
+    /// One request on a connection of its own.
+    pub(crate) async fn ask(&self, request: Request<TestBody>) -> (u16, HeaderMap, String) {
+        self.ask_from(self.address, request).await
+    }
+
+    async fn ask_from(&self, core: SocketAddr, request: Request<TestBody>) -> (u16, HeaderMap, String) {
+        let tcp = TcpStream::connect(core).await.unwrap();
+        let (mut client, connection) = http1::handshake(TokioIo::new(tcp)).await.unwrap();
+        tokio::task::spawn_local(connection);
         let (head, body) = client.send_request(request).await.unwrap().into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         (
