@@ -15,7 +15,7 @@ use tsugite_registry::{
     HealthStatus, InstanceView, ServiceId, ServiceView, address_of, protocol_of, weight_of,
 };
 use tsugite_traffic::table::DEFAULT_TIMEOUT;
-use tsugite_traffic::{CircuitSettings, Endpoint, Protocol, Route, ServiceKey, ServiceSpec, TableBuilder};
+use tsugite_traffic::{Endpoint, Protocol, Route, ServiceKey, ServiceSpec, TableBuilder};
 
 use crate::config::{self, Config};
 
@@ -113,8 +113,7 @@ fn publish(gateway: &Shared, config: &Config, services: &[Arc<ServiceSpec>]) -> 
     let mut builder = TableBuilder::new();
     for spec in services {
         let mut spec = ServiceSpec::clone(spec);
-        spec.circuit = circuit(config, &spec.key);
-        default_protocol(config, &mut spec);
+        configure(config, &mut spec);
         builder.service(spec);
     }
     for declared in &config.declared.routes {
@@ -137,6 +136,8 @@ fn spec(view: &ServiceView, instances: &[InstanceView]) -> ServiceSpec {
     }
     let key = ServiceKey::new(&view.namespace_name, &view.service.name);
     let mut spec = ServiceSpec::new(key, endpoints);
+    let reachable = instances.iter().filter(|i| address_of(&i.attributes).is_some());
+    spec.unhealthy = reachable.count() - spec.endpoints.len();
     for declared in instances.iter().filter_map(|i| i.attributes.get(GRPC_SERVICES)) {
         spec.declare_grpc_services(declared);
     }
@@ -156,13 +157,20 @@ fn endpoint(view: &InstanceView) -> Option<Endpoint> {
     Some(endpoint)
 }
 
-/// Endpoints that do not say what they speak speak what the configuration says of their service.
-fn default_protocol(config: &Config, spec: &mut ServiceSpec) {
-    let declared = config
-        .declared
-        .services
-        .iter()
-        .find(|service| is_named(&service.name, &spec.key));
+/// What the configuration says of a service: its own settings, or the common ones. Endpoints that do not say what they
+/// speak speak what it says.
+fn configure(config: &Config, spec: &mut ServiceSpec) {
+    let services = &config.declared.services;
+    let declared = services.iter().find(|service| is_named(&service.name, &spec.key));
+    let common = &config.common;
+    let circuit = declared.map_or(&common.circuit, |service| &service.circuit);
+    spec.circuit = circuit.settings(shortest_timeout(config, &spec.key));
+    spec.ejection = circuit.ejection.clone();
+    spec.retry = declared.map_or(&common.retry, |service| &service.retry).clone();
+    spec.balance = declared
+        .map_or(&common.balance, |service| &service.balance)
+        .clone();
+    spec.limits = declared.map_or(common.limits, |service| service.limits);
     let protocol = match declared.and_then(|service| service.protocol) {
         None => return,
         Some(config::Protocol::Http) => Protocol::Http,
@@ -182,23 +190,15 @@ fn is_named(name: &config::ServiceName, key: &ServiceKey) -> bool {
     name.namespace == key.namespace && name.service == key.service
 }
 
-/// The circuit of a service: its own settings or the common ones, for the shortest time limit of its routes.
-fn circuit(config: &Config, key: &ServiceKey) -> CircuitSettings {
+/// The shortest time limit of a service's routes: its circuit must find calls slow before they are given up.
+fn shortest_timeout(config: &Config, key: &ServiceKey) -> Option<Duration> {
     let routes = config
         .declared
         .routes
         .iter()
         .filter(|route| is_named(&route.service, key));
     let timeouts = routes.filter(|route| !route.streaming).map(|route| route.timeout);
-    let timeout = timeouts.chain([DEFAULT_TIMEOUT]).min();
-    let declared = config
-        .declared
-        .services
-        .iter()
-        .find(|service| is_named(&service.name, key));
-    declared
-        .map_or(&config.circuit, |service| &service.circuit)
-        .settings(timeout)
+    timeouts.chain([DEFAULT_TIMEOUT]).min()
 }
 
 fn route(declared: &config::Route) -> Route {

@@ -1,4 +1,4 @@
-//! `/v1/circuits`: the service circuits, and what an operator may do to them.
+//! `/v1/circuits`: the circuits of services and of their instances, and what an operator may do to them.
 
 use std::time::Duration;
 
@@ -27,8 +27,16 @@ pub(super) fn list<S: Store>(admin: &Admin<S>, query: &Query) -> Result<Answer, 
     let reports = admin.gateway.circuits();
     let circuits: Vec<Value> = reports
         .iter()
-        .filter(|report| wanted.is_none_or(|state| report.state.as_str() == state))
-        .map(|report| with_links(circuit_body(report, now), links(&report.id)))
+        .filter(|report| {
+            // A service whose instance is in the wanted state is shown too.
+            let mut states = [*report].into_iter().chain(&report.endpoints);
+            wanted.is_none_or(|wanted| states.any(|one| one.state.as_str() == wanted))
+        })
+        .map(|report| {
+            let mut body = circuit_body(report, now);
+            body["endpoints"] = report.endpoints.iter().map(|e| endpoint_body(e, now)).collect();
+            with_links(body, links(&report.id))
+        })
         .collect();
     let links = vec![
         ("self", "/v1/circuits".into()),
@@ -50,7 +58,8 @@ fn show<S: Store>(admin: &Admin<S>, id: &str, report: Option<CircuitReport>) -> 
     }
     let report = report.ok_or_else(|| {
         Problem::not_found(format!(
-            "no circuit `{id}`; circuits are named like orders.internal, one for each service"
+            "no circuit `{id}`; circuits are named like orders.internal, one for each service, and \
+             orders.internal/i-1, one for each of its instances"
         ))
     })?;
     let now = admin.world.now();
@@ -71,7 +80,13 @@ fn show<S: Store>(admin: &Admin<S>, id: &str, report: Option<CircuitReport>) -> 
         })
         .collect();
     let mut links = links(id);
-    if let Some((service, namespace)) = id.split_once('.') {
+    let service = id.split_once('/').map_or(id, |(service, _)| service);
+    if service == id {
+        body["endpoints"] = report.endpoints.iter().map(|e| endpoint_body(e, now)).collect();
+    } else {
+        links.push(("up", format!("/v1/circuits/{}", encode(service))));
+    }
+    if let Some((service, namespace)) = service.split_once('.') {
         links.push(("service", super::services::service_path(namespace, service)));
     }
     links.push(("circuits", "/v1/circuits".into()));
@@ -140,6 +155,22 @@ pub(super) fn reset<S: Store>(admin: &Admin<S>, id: &str) -> Result<Answer, Prob
         tracing::warn!(circuit = id, "a circuit was reset through the admin API");
     }
     show(admin, id, report)
+}
+
+/// An instance's circuit in the list of its service's.
+fn endpoint_body(report: &CircuitReport, now: Now) -> Value {
+    let body = json!({
+        "circuit": report.id,
+        "instance": report.id.split_once('/').map(|(_, instance)| instance),
+        "state": report.state.as_str(),
+        "since": ago(now, report.since),
+        "until": report.until.map(|left| (now.wall + left).iso_millis()),
+        "reason": report.reason.map(|reason| reason.as_str()),
+        "window": { "calls": report.rates.calls, "failed": report.rates.failed, "slow": report.rates.slow },
+        "openings_in_a_row": report.openings_in_a_row,
+        "override": report.override_.as_ref().map(|wish| wish.what.as_str()),
+    });
+    with_links(body, links(&report.id))
 }
 
 fn circuit_body(report: &CircuitReport, now: Now) -> Value {

@@ -17,16 +17,16 @@ pub(super) struct Circuits {
 
 #[derive(Debug, Subcommand)]
 enum CircuitAction {
-    /// List all circuits
+    /// List all circuits, those of instances below those of their services
     Ls,
     /// Show one circuit
     Show {
-        /// For example orders.internal
+        /// For example orders.internal, or orders.internal/i-1 for one instance
         circuit: String,
     },
     /// Hold a circuit open: calls are refused until it is reset
     Open {
-        /// For example orders.internal
+        /// For example orders.internal, or orders.internal/i-1 for one instance
         circuit: String,
         /// Why, for those who find it open
         #[arg(long)]
@@ -34,35 +34,47 @@ enum CircuitAction {
     },
     /// Close a circuit and forget its counts, the same as reset
     Close {
-        /// For example orders.internal
+        /// For example orders.internal, or orders.internal/i-1 for one instance
         circuit: String,
+    },
+    /// Let every call through, and count none, until it is reset
+    Disable {
+        /// For example orders.internal, or orders.internal/i-1 for one instance
+        circuit: String,
+        /// Why, for those who find it so
+        #[arg(long)]
+        note: Option<String>,
     },
     /// Remove an override, close the circuit and forget its counts
     Reset {
-        /// For example orders.internal
+        /// For example orders.internal, or orders.internal/i-1 for one instance
         circuit: String,
     },
 }
 
 impl Circuits {
-    pub(super) fn run(self) -> Result<(), Failed> {
+    fn wish(&self, circuit: &str, state: &str, note: Option<String>) -> Result<Value, Failed> {
+        let path = format!("/v1/circuits/{}/override", segment(circuit));
+        let body = json!({ "state": state, "note": note });
+        self.target.call("PUT", &path, Some(&body))
+    }
+
+    pub(super) fn run(mut self) -> Result<(), Failed> {
         let path = |circuit: &str| format!("/v1/circuits/{}", segment(circuit));
-        match self.action.unwrap_or(CircuitAction::Ls) {
-            CircuitAction::Ls => list(
-                &self.target,
-                "/v1/circuits",
-                "circuits",
-                &[("CIRCUIT", "circuit"), ("STATE", "state"), ("REASON", "reason")],
-            ),
+        match self.action.take().unwrap_or(CircuitAction::Ls) {
+            CircuitAction::Ls => list_circuits(&self.target),
             CircuitAction::Show { circuit } => {
                 show(&self.target, &self.target.call("GET", &path(&circuit), None)?)
             }
             CircuitAction::Open { circuit, note } => {
-                let body = json!({ "state": "forced_open", "note": note });
-                let answer = self
-                    .target
-                    .call("PUT", &format!("{}/override", path(&circuit)), Some(&body))?;
+                let answer = self.wish(&circuit, "forced_open", note)?;
                 print(&self.target, &answer, || format!("{circuit} is held open\n"))
+            }
+            CircuitAction::Disable { circuit, note } => {
+                let answer = self.wish(&circuit, "disabled", note)?;
+                print(&self.target, &answer, || {
+                    format!("{circuit} lets every call through\n")
+                })
             }
             CircuitAction::Close { circuit } | CircuitAction::Reset { circuit } => {
                 let answer = self
@@ -72,6 +84,30 @@ impl Circuits {
             }
         }
     }
+}
+
+fn list_circuits(target: &Target) -> Result<(), Failed> {
+    let answer = target.call("GET", "/v1/circuits", None)?;
+    print(target, &answer, || {
+        let members = |value: &Value, key: &str| value[key].as_array().cloned().unwrap_or_default();
+        let row = |circuit: &Value| {
+            ["circuit", "state", "reason", "until"]
+                .map(|key| plain(&circuit[key]))
+                .to_vec()
+        };
+        let rows: Vec<Vec<String>> = members(&answer, "circuits")
+            .iter()
+            .flat_map(|service| {
+                let endpoints = members(service, "endpoints");
+                [service.clone()].into_iter().chain(endpoints).collect::<Vec<_>>()
+            })
+            .map(|circuit| row(&circuit))
+            .collect();
+        match rows.is_empty() {
+            true => "no circuits\n".to_owned(),
+            false => table(&["CIRCUIT", "STATE", "REASON", "UNTIL"], &rows),
+        }
+    })
 }
 
 /// One row for each member of the list `key`, with the named members as columns; a dot leads into an object.

@@ -9,6 +9,7 @@ use tracing::level_filters::LevelFilter;
 use tsugite_base::limits;
 use tsugite_base::names::{DEFAULT_ACCOUNT, DEFAULT_REGION, Scope};
 use tsugite_registry::Validation;
+use tsugite_traffic::{Balance, LimitSettings, RetrySettings};
 
 use super::error::{ConfigError, Place, nearest};
 use super::keys;
@@ -16,7 +17,7 @@ use super::raw::{self, Maybe, Raw};
 use super::reader::Reader;
 use super::{
     Admin, Auth, Aws, Config, Listen, Log, LogFormat, Overrides, Registry, Secret, circuit, declared, dns,
-    sns, text,
+    sns, text, traffic,
 };
 
 /// More than that in flight is no use of a queue.
@@ -57,7 +58,12 @@ pub(super) fn build(file: Option<&Path>, raw: Raw, flags: &Overrides) -> Result<
     let ready_file = r.pick("--ready-file", flags.ready_file.as_ref(), raw.ready_file);
     let drain = r.pick("--drain-timeout", flags.drain_timeout.as_ref(), raw.drain_timeout);
     let scope = aws.scope.clone();
-    let circuit = circuit::circuit(&mut r, raw.circuit, circuit::Circuit::default());
+    let common = declared::Common {
+        circuit: circuit::circuit(&mut r, raw.circuit, circuit::Circuit::default()),
+        retry: traffic::retry(&mut r, raw.retry, RetrySettings::default()),
+        balance: traffic::balance(&mut r, raw.balance, Balance::default()),
+        limits: traffic::limits(&mut r, raw.limits, LimitSettings::default()),
+    };
     let config = Config {
         file: file.map(Path::to_owned),
         data: PathBuf::from(data.map_or_else(|| DEFAULT_DATA.to_owned(), |(_, path)| path)),
@@ -81,10 +87,10 @@ pub(super) fn build(file: Option<&Path>, raw: Raw, flags: &Overrides) -> Result<
             raw.topics,
             raw.services,
             raw.routes,
-            &circuit,
+            &common,
             &scope,
         ),
-        circuit,
+        common,
         read,
     };
     r.finish(config)

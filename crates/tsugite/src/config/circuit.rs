@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use tsugite_traffic::settings::MAX_PERMITS;
-use tsugite_traffic::{CircuitSettings, HalfOpenSettings, OpenSettings};
+use tsugite_traffic::{CircuitSettings, EjectionSettings, HalfOpenSettings, OpenSettings};
 
-use super::declared::{count, positive};
+use super::declared::{count, positive, whole};
 use super::error::Place;
 use super::raw;
 use super::reader::Reader;
@@ -34,6 +34,8 @@ pub struct Circuit {
     pub concurrent: u32,
     /// A half-open period that did not decide by then opens again.
     pub half_open_max: Duration,
+    /// The circuits of its endpoints.
+    pub ejection: EjectionSettings,
 }
 
 impl Default for Circuit {
@@ -50,6 +52,7 @@ impl Default for Circuit {
             permits: settings.half_open.permits.into(),
             concurrent: settings.half_open.concurrent.into(),
             half_open_max: settings.half_open.max_duration,
+            ejection: EjectionSettings::default(),
         }
     }
 }
@@ -101,6 +104,7 @@ pub(super) fn circuit(r: &mut Reader, raw: raw::Circuit, base: Circuit) -> Circu
         half_open_max: r
             .maybe(raw.half_open.max_duration, positive)
             .unwrap_or(base.half_open_max),
+        ejection: ejection(r, raw.ejection, base.ejection),
     };
     if let Some(value) = raw.open.base.filter(|_| built.open_base > built.open_max) {
         let place = r.place(&value);
@@ -114,6 +118,44 @@ pub(super) fn circuit(r: &mut Reader, raw: raw::Circuit, base: Circuit) -> Circu
         r.refuse(Place::Nowhere, format!("circuit: {invalid}"));
     }
     built
+}
+
+fn ejection(r: &mut Reader, raw: raw::Ejection, base: EjectionSettings) -> EjectionSettings {
+    let positive = |text: String| positive(&text);
+    let row = |value| whole(value, 10_000);
+    let built = EjectionSettings {
+        enabled: raw.enabled.map_or(base.enabled, |enabled| enabled.value),
+        consecutive_failures: r
+            .maybe(raw.consecutive_failures, row)
+            .unwrap_or(base.consecutive_failures),
+        consecutive_connect_failures: r
+            .maybe(raw.consecutive_connect_failures, row)
+            .unwrap_or(base.consecutive_connect_failures),
+        base: r.maybe(raw.base.clone(), positive).unwrap_or(base.base),
+        max: r.maybe(raw.max, positive).unwrap_or(base.max),
+        min_available_percent: r
+            .maybe(raw.min_available_percent, percent)
+            .unwrap_or(base.min_available_percent),
+        slow_start: r
+            .maybe(raw.slow_start, |text| text::duration(&text))
+            .unwrap_or(base.slow_start),
+    };
+    if let Some(value) = raw.base.filter(|_| built.base > built.max) {
+        let place = r.place(&value);
+        let (least, most) = (text::show_duration(built.base), text::show_duration(built.max));
+        r.refuse(
+            place,
+            format!("ejection.base {least} is longer than ejection.max {most}"),
+        );
+    }
+    built
+}
+
+fn percent(value: u64) -> Result<u8, String> {
+    match u8::try_from(value) {
+        Ok(percent) if percent <= 100 => Ok(percent),
+        _ => Err(format!("{value} is out of range; a percentage is 0 to 100")),
+    }
 }
 
 fn rate(value: f64) -> Result<f64, String> {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tsugite_base::names::{self, DEFAULT_NAMESPACE, Scope};
 use tsugite_broker::{CreateQueueError, check_queue_attribute, settable_attributes};
+use tsugite_traffic::{Balance, LimitSettings, RetrySettings};
 
 use super::build::one_of;
 use super::circuit::{Circuit, circuit};
@@ -15,6 +16,7 @@ use super::raw;
 use super::reader::Reader;
 use super::text;
 use super::topics::{Topic, topic};
+use super::traffic::{balance, limits, retry};
 
 /// Everything that shall exist.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -86,6 +88,25 @@ pub struct Service {
     pub instances: Vec<Instance>,
     /// Its circuit breaker.
     pub circuit: Circuit,
+    /// When calls to it are tried again.
+    pub retry: RetrySettings,
+    /// How its instances share the calls.
+    pub balance: Balance,
+    /// How many calls may be in progress.
+    pub limits: LimitSettings,
+}
+
+/// What services have in common unless they say otherwise.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Common {
+    /// The circuit breaker.
+    pub circuit: Circuit,
+    /// When calls are tried again.
+    pub retry: RetrySettings,
+    /// How instances share calls.
+    pub balance: Balance,
+    /// How many calls may be in progress, for each service.
+    pub limits: LimitSettings,
 }
 
 /// What an upstream speaks.
@@ -165,7 +186,7 @@ pub(super) fn declared(
     topics: Vec<raw::Topic>,
     services: Vec<raw::Service>,
     routes: Vec<raw::Route>,
-    circuit: &Circuit,
+    common: &Common,
     scope: &Scope,
 ) -> Declared {
     let mut seen = Seen::default();
@@ -179,7 +200,7 @@ pub(super) fn declared(
         .collect();
     let services = services
         .into_iter()
-        .filter_map(|raw| service(r, &mut seen, raw, circuit))
+        .filter_map(|raw| service(r, &mut seen, raw, common))
         .collect();
     let routes = routes
         .into_iter()
@@ -254,7 +275,7 @@ pub(super) fn attribute_text(key: &str, value: Value) -> Result<String, String> 
     }
 }
 
-fn service(r: &mut Reader, seen: &mut Seen, raw: raw::Service, base: &Circuit) -> Option<Service> {
+fn service(r: &mut Reader, seen: &mut Seen, raw: raw::Service, base: &Common) -> Option<Service> {
     let namespace = r.maybe(raw.namespace, |name| {
         let good = name.split('.').all(is_label);
         let text = format!("`{name}` is not a namespace; write letters, digits, hyphens and dots");
@@ -271,7 +292,10 @@ fn service(r: &mut Reader, seen: &mut Seen, raw: raw::Service, base: &Circuit) -
         .into_iter()
         .filter_map(|raw| instance(r, &mut ids, raw))
         .collect();
-    let circuit = circuit(r, raw.circuit, base.clone());
+    let circuit = circuit(r, raw.circuit, base.circuit.clone());
+    let retry = retry(r, raw.retry, base.retry.clone());
+    let balance = balance(r, raw.balance, base.balance.clone());
+    let limits = limits(r, raw.limits, base.limits);
     let namespace = namespace.unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned());
     let name = r.one(raw.name, |service| {
         if !is_label(&service) {
@@ -290,6 +314,9 @@ fn service(r: &mut Reader, seen: &mut Seen, raw: raw::Service, base: &Circuit) -
         health_check,
         instances,
         circuit,
+        retry,
+        balance,
+        limits,
     })
 }
 
@@ -388,6 +415,14 @@ pub(super) fn positive(value: &str) -> Result<Duration, String> {
         return Err(format!("`{value}` is no time at all; write at least 1ms"));
     }
     Ok(duration)
+}
+
+/// A number that may be zero.
+pub(super) fn whole(value: u64, most: u32) -> Result<u32, String> {
+    match u32::try_from(value) {
+        Ok(number) if number <= most => Ok(number),
+        _ => Err(format!("{value} is out of range; it must be 0 to {most}")),
+    }
 }
 
 pub(super) fn count(value: u64, most: u32) -> Result<u32, String> {

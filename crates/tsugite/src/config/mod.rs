@@ -15,6 +15,7 @@ pub mod schema;
 mod sns;
 pub mod text;
 mod topics;
+mod traffic;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -24,7 +25,7 @@ use tsugite_base::names::Scope;
 use tsugite_registry::Validation;
 
 pub use circuit::Circuit;
-pub use declared::{Declared, HealthCheck, Instance, Protocol, Queue, Route, Service, ServiceName};
+pub use declared::{Common, Declared, HealthCheck, Instance, Protocol, Queue, Route, Service, ServiceName};
 pub use dns::{Dns, Network, RateLimit};
 pub use error::{ConfigError, Place, Problem};
 pub use keys::Key;
@@ -67,8 +68,8 @@ pub struct Config {
     pub registry: Registry,
     /// Queues, topics, services and routes that shall exist.
     pub declared: Declared,
-    /// The circuit breaker of services that declare none of their own.
-    pub circuit: Circuit,
+    /// What holds for services that do not declare it themselves.
+    pub common: Common,
     /// Files beside the configuration that were read for it: a change of one is a change of all.
     pub read: Vec<PathBuf>,
 }

@@ -50,6 +50,12 @@ pub(super) struct Raw {
     pub(super) routes: Vec<Route>,
     #[serde(deserialize_with = "section")]
     pub(super) circuit: Circuit,
+    #[serde(deserialize_with = "section")]
+    pub(super) retry: Retry,
+    #[serde(deserialize_with = "section")]
+    pub(super) balance: Balance,
+    #[serde(deserialize_with = "section")]
+    pub(super) limits: Limits,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -212,6 +218,12 @@ pub(super) struct Service {
     pub(super) instances: Vec<Instance>,
     #[serde(default, deserialize_with = "section")]
     pub(super) circuit: Circuit,
+    #[serde(default, deserialize_with = "section")]
+    pub(super) retry: Retry,
+    #[serde(default, deserialize_with = "section")]
+    pub(super) balance: Balance,
+    #[serde(default, deserialize_with = "section")]
+    pub(super) limits: Limits,
 }
 
 #[derive(Debug, Deserialize)]
@@ -273,6 +285,36 @@ pub(super) struct Circuit {
     pub(super) open: Open,
     #[serde(deserialize_with = "section")]
     pub(super) half_open: HalfOpen,
+    #[serde(deserialize_with = "section")]
+    pub(super) ejection: Ejection,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Ejection {
+    pub(super) enabled: Maybe<bool>,
+    pub(super) consecutive_failures: Maybe<u64>,
+    pub(super) consecutive_connect_failures: Maybe<u64>,
+    pub(super) base: Maybe<String>,
+    pub(super) max: Maybe<String>,
+    pub(super) min_available_percent: Maybe<u64>,
+    pub(super) slow_start: Maybe<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Retry {
+    pub(super) tries: Maybe<u64>,
+    pub(super) per_try_timeout: Maybe<String>,
+    pub(super) budget: Maybe<f64>,
+    pub(super) floor: Maybe<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Balance {
+    pub(super) policy: Maybe<String>,
+    pub(super) key: Maybe<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -288,4 +330,11 @@ pub(super) struct HalfOpen {
     pub(super) permits: Maybe<u64>,
     pub(super) concurrent: Maybe<u64>,
     pub(super) max_duration: Maybe<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Limits {
+    pub(super) requests: Maybe<u64>,
+    pub(super) endpoint_requests: Maybe<u64>,
 }

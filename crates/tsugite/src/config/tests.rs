@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use tsugite_traffic::Policy;
+
 use super::*;
 
 fn parse(yaml: &str) -> Result<Config, String> {
@@ -68,7 +70,7 @@ fn example_switched_on() -> String {
         match line.strip_prefix("# ") {
             Some(key) if key.starts_with([' ', '-']) || key.ends_with(':') => lines.push(key.to_owned()),
             Some(key) => lines.push(match key.split(':').next() {
-                Some("host" | "slow_call_duration") => format!("  {key}"),
+                Some("host" | "slow_call_duration" | "per_try_timeout") => format!("  {key}"),
                 _ => key.to_owned(),
             }),
             None => lines.push(line.to_owned()),
@@ -81,6 +83,7 @@ fn example_switched_on() -> String {
             "topics: []",
             "services: []",
             "routes: []",
+            "limits: {}",
         ]
         .contains(&line.as_str())
     });
@@ -110,7 +113,7 @@ fn the_commented_keys_of_the_example_are_good_too() {
     );
     assert_eq!(
         (service.circuit.min_calls, service.circuit.window),
-        (50, config.circuit.window)
+        (50, config.common.circuit.window)
     );
     assert_eq!(declared.routes[0].service.to_string(), "orders.internal");
 }
@@ -308,6 +311,90 @@ fn declarations_are_checked() {
         "services:\n  - name: a b\n",
         "t.yaml:2:11: `a b` is not a service name; write letters, digits and hyphens",
     );
+}
+
+#[test]
+fn what_holds_for_all_services_holds_for_one_unless_it_says_otherwise() {
+    let yaml = "circuit: {ejection: {min_available_percent: 70, slow_start: 0s}}\n\
+                retry: {tries: 2, budget: 0}\n\
+                limits: {requests: 9}\n\
+                balance: {policy: maglev, key: 'header:X-User'}\n\
+                services:\n\
+                \x20 - {name: a}\n\
+                \x20 - name: b\n\
+                \x20   circuit: {ejection: {consecutive_failures: 0}}\n\
+                \x20   retry: {tries: 1}\n\
+                \x20   limits: {endpoint_requests: 3}\n\
+                \x20   balance: {policy: random}\n";
+    let config = parse(yaml).unwrap();
+    let [a, b] = config.declared.services.as_slice() else {
+        panic!("two services")
+    };
+    assert_eq!(
+        (&a.circuit, &a.retry),
+        (&config.common.circuit, &config.common.retry)
+    );
+    assert_eq!(
+        (a.limits, &a.balance),
+        (config.common.limits, &config.common.balance)
+    );
+    assert_eq!((a.retry.tries, a.retry.budget, a.retry.floor), (2, 0.0, 10));
+    let ejection = &b.circuit.ejection;
+    assert_eq!(
+        (ejection.consecutive_failures, ejection.min_available_percent),
+        (0, 70)
+    );
+    assert_eq!((b.retry.tries, b.retry.budget), (1, 0.0));
+    assert_eq!(
+        (b.limits.requests, b.limits.endpoint_requests),
+        (Some(9), Some(3))
+    );
+    assert_eq!((b.balance.policy, &b.balance.key), (Policy::Random, &None));
+}
+
+#[test]
+fn wrong_values_of_what_guards_calls_are_named() {
+    for (yaml, expected) in [
+        (
+            "retry: {tries: 6}\n",
+            "t.yaml:1:16: 6 is out of range; it must be 1 to 5",
+        ),
+        (
+            "retry: {budget: 20}\n",
+            "t.yaml:1:17: 20 is not a share; write a number from 0 to 1, like 0.2",
+        ),
+        (
+            "limits: {requests: 0}\n",
+            "t.yaml:1:20: 0 is out of range; it must be 1 to 10000000",
+        ),
+        (
+            "balance: {policy: round-robin}\n",
+            "t.yaml:1:19: unknown value `round-robin`; did you mean `round_robin`?",
+        ),
+        (
+            "balance: {policy: maglev}\n",
+            "t.yaml:1:19: maglev needs a `key`: header:NAME, cookie:NAME or address",
+        ),
+        (
+            "balance: {key: address}\n",
+            "t.yaml:1:16: peak_ewma goes by no `key`; the policies that do are ring_hash and maglev",
+        ),
+        (
+            "balance: {policy: ring_hash, key: 'cookie:a b'}\n",
+            "t.yaml:1:35: `cookie:a b` is no key; write header:NAME, cookie:NAME or address",
+        ),
+        (
+            "circuit: {ejection: {min_available_percent: 101}}\n",
+            "t.yaml:1:45: 101 is out of range; a percentage is 0 to 100",
+        ),
+        (
+            "circuit: {ejection: {base: 10m}}\n",
+            "t.yaml:1:28: ejection.base 10m is longer than ejection.max 5m",
+        ),
+    ] {
+        let error = parse(yaml).unwrap_err();
+        assert_eq!(error.lines().next().unwrap(), expected, "{yaml}");
+    }
 }
 
 #[test]

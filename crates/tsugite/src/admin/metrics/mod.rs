@@ -6,7 +6,7 @@ mod dns;
 use std::fmt::{Display, Write};
 use std::sync::atomic::Ordering::Relaxed;
 
-use tsugite_gateway::{Latencies, MetricsSnapshot};
+use tsugite_gateway::{Latencies, MetricsSnapshot, ServiceMetrics};
 use tsugite_log::{LogMetrics, SYNC_BUCKETS_MICROS};
 use tsugite_traffic::State;
 
@@ -207,18 +207,7 @@ fn gateway(page: &mut Page, gateway: &MetricsSnapshot) {
         let id = format!("{}.{}", service.service, service.namespace);
         latency(page, name, &id, &service.latency);
     }
-    let name = "tsugite_gateway_connect_errors_total";
-    page.family(name, "counter", "Connections to instances that failed.");
-    for service in &gateway.services {
-        let id = format!("{}.{}", service.service, service.namespace);
-        page.sample(name, &[("service", &id)], service.connect_errors);
-    }
-    let name = "tsugite_gateway_active_requests";
-    page.family(name, "gauge", "Calls in progress.");
-    for service in &gateway.services {
-        let id = format!("{}.{}", service.service, service.namespace);
-        page.sample(name, &[("service", &id)], service.active);
-    }
+    of_services(page, gateway);
     let help = "Open client connections.";
     page.single("tsugite_gateway_connections", "gauge", help, gateway.connections);
     let help = "Client connections accepted.";
@@ -242,6 +231,43 @@ fn gateway(page: &mut Page, gateway: &MetricsSnapshot) {
         help,
         gateway.bad_requests,
     );
+}
+
+fn of_services(page: &mut Page, gateway: &MetricsSnapshot) {
+    type Read = fn(&ServiceMetrics) -> u64;
+    let families: [(&str, &str, &str, Read); 4] = [
+        (
+            "tsugite_gateway_connect_errors_total",
+            "counter",
+            "Connections to instances that failed.",
+            |service| service.connect_errors,
+        ),
+        (
+            "tsugite_gateway_retries_total",
+            "counter",
+            "Tries beyond the first of a call.",
+            |service| service.retries,
+        ),
+        (
+            "tsugite_gateway_retries_refused_total",
+            "counter",
+            "Retries that were not made because the budget was exhausted.",
+            |service| service.unaffordable,
+        ),
+        (
+            "tsugite_gateway_active_requests",
+            "gauge",
+            "Calls in progress.",
+            |service| service.active,
+        ),
+    ];
+    for (name, kind, help, read) in families {
+        page.family(name, kind, help);
+        for service in &gateway.services {
+            let id = format!("{}.{}", service.service, service.namespace);
+            page.sample(name, &[("service", &id)], read(service));
+        }
+    }
 }
 
 fn latency(page: &mut Page, name: &str, service: &str, latencies: &Latencies) {
@@ -298,8 +324,21 @@ fn circuits<S: Store>(page: &mut Page, admin: &Admin<S>) {
     }
     let name = "tsugite_circuit_transitions_total";
     page.family(name, "counter", "Changes of state.");
-    for report in &reports {
+    for report in reports
+        .iter()
+        .flat_map(|report| [report].into_iter().chain(&report.endpoints))
+    {
         page.sample(name, &[("circuit", &report.id)], report.transition_count);
+    }
+    let name = "tsugite_endpoint_ejected";
+    page.family(
+        name,
+        "gauge",
+        "1 while the instance is ejected, 0 while it takes calls.",
+    );
+    for report in reports.iter().flat_map(|report| &report.endpoints) {
+        let ejected = u8::from(!matches!(report.state, State::Closed | State::Disabled));
+        page.sample(name, &[("circuit", &report.id)], ejected);
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod dns;
 mod topics;
+mod traffic;
 
 use serde_json::{Map, Value, json};
 use tsugite_base::limits;
@@ -38,7 +39,7 @@ pub fn schema() -> Value {
 type Keys = Vec<(&'static str, Value)>;
 
 fn top() -> Keys {
-    vec![
+    let mut keys = vec![
         (
             "data",
             default(string("Directory of the embedded store."), "./tsugite-data"),
@@ -96,7 +97,9 @@ fn top() -> Keys {
             ),
         ),
         ("circuit", circuit("The circuit breaker of every service.")),
-    ]
+    ];
+    keys.extend(traffic::common());
+    keys
 }
 
 /// A list of things that the start creates.
@@ -313,7 +316,7 @@ fn service() -> Keys {
         ("zone", string("Where it runs.")),
         ("attributes", texts("Further attributes.")),
     ];
-    vec![
+    let mut keys = vec![
         ("name", string("Its name.")),
         ("namespace", default(string("Its namespace."), "internal")),
         (
@@ -339,7 +342,9 @@ fn service() -> Keys {
             ),
         ),
         ("circuit", circuit("Settings that differ from the common ones.")),
-    ]
+    ];
+    keys.extend(traffic::own());
+    keys
 }
 
 fn route() -> Keys {
@@ -414,6 +419,7 @@ fn circuit(about: &str) -> Value {
         ),
         ("open", object("How long it stays open.", &[], open)),
         ("half_open", object("Probes after it was open.", &[], half_open)),
+        ("ejection", traffic::ejection()),
     ];
     object(about, &[], keys)
 }
