@@ -80,8 +80,15 @@ impl Checkpoint {
 
 /// Writes a checkpoint beside the old one and gives it its name once it is durable.
 ///
-/// The snapshot is freed as it is written; the header, which has its checksum, comes last.
-pub(crate) fn write(disk: &dyn Disk, log_id: u64, needs: &Needs, snapshot: Sheaf) -> io::Result<()> {
+/// The snapshot is freed as it is written; the header, which has its checksum, comes last. That may take seconds: who
+/// writes it looks after its other duties `meanwhile`, every megabyte or so.
+pub(crate) fn write(
+    disk: &dyn Disk,
+    log_id: u64,
+    needs: &Needs,
+    snapshot: Sheaf,
+    mut meanwhile: impl FnMut(),
+) -> io::Result<()> {
     let list = needs.encode();
     let len = (list.len() + snapshot.len()) as u64;
     let mut crc = crc32c::crc32c(&list);
@@ -92,8 +99,9 @@ pub(crate) fn write(disk: &dyn Disk, log_id: u64, needs: &Needs, snapshot: Sheaf
     for block in snapshot.into_blocks() {
         let bytes = block.to_vec();
         crc = crc32c::crc32c_append(crc, &bytes);
-        file.write_at(at, &bytes)?;
+        file.write_behind(at, &bytes)?;
         at += bytes.len() as u64;
+        meanwhile();
     }
     let header = CheckpointHeader {
         log_id,

@@ -122,7 +122,9 @@ impl<S: State> Keeper<S> {
             kept: kept.iter().map(|o| (o.segment.base, o.segment.end)).collect(),
         };
         let checkpoint = snapshot.bytes.len() as u64;
-        let written = checkpoint::write(disk, shared.log_id, &needs, snapshot.bytes);
+        // The log must not run out of room meanwhile. A failure of that is fatal and was reported: the next step ends.
+        let meanwhile = || drop(self.prepare());
+        let written = checkpoint::write(disk, shared.log_id, &needs, snapshot.bytes, meanwhile);
         let old = {
             let mut front = shared.front();
             front.checkpoint.busy = false;

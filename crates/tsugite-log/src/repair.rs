@@ -143,7 +143,7 @@ fn write(
     let mut snapshot = Sheaf::default();
     salvage.state.snapshot(&mut snapshot);
     // From here on the store is the repaired one.
-    checkpoint::write(disk, salvage.log_id, &needs, snapshot)?;
+    checkpoint::write(disk, salvage.log_id, &needs, snapshot, || ())?;
     let unneeded = listing
         .segments
         .iter()

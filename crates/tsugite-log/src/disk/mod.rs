@@ -49,6 +49,11 @@ pub trait File: Send + Sync + 'static {
     /// Extends the file to `len` bytes of written zeros, so that later writes neither allocate space nor
     /// change the file's size. Fails with [`io::ErrorKind::StorageFull`] if there is no room.
     fn allocate(&self, len: u64) -> io::Result<()>;
+    /// As [`File::write_at`] for a part of much that nobody waits for: leaves the disk to those who do wait, so that
+    /// their syncs do not come to stand behind all of it.
+    fn write_behind(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.write_at(offset, bytes)
+    }
     /// Makes the content durable (fdatasync).
     fn sync(&self) -> io::Result<()>;
 }

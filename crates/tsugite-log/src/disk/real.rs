@@ -10,14 +10,11 @@ use super::{Disk, File, Guard, LockError};
 
 /// The file that excludes a second process; it holds the owner's process id for error messages.
 const LOCK: &str = "lock";
-/// Zeros are written in pieces of this many bytes, so that the helper needs little memory.
-const ZEROS: usize = 256 * 1024;
-/// Written zeros are synced this often, so that their write-back never piles up in front of a commit.
-const SYNC_EVERY: u64 = 1024 * 1024;
-
-/// After each such sync the disk is left to those who wait for it.
-const PAUSE: std::time::Duration = std::time::Duration::from_millis(4);
-
+/// What nobody waits for is written in portions of this many bytes, ...
+const PORTION: usize = 512 * 1024;
+/// ... each of which is synced, so that its write-back never piles up in front of a commit, and followed by a pause in
+/// which the disk is left to those who wait for it.
+const PAUSE: std::time::Duration = std::time::Duration::from_millis(2);
 /// A file this small is written at once: somebody waits for the first segment.
 const UNPACED: u64 = 5 * 1024 * 1024;
 
@@ -145,16 +142,28 @@ impl File for RealFile {
     fn allocate(&self, len: u64) -> io::Result<()> {
         let mut at = self.len()?;
         reserve(&self.0, at, len)?;
-        let zeros = vec![0; ZEROS];
-        let mut unsynced = 0;
+        let zeros = vec![0; PORTION.min((len - at.min(len)) as usize)];
         while at < len {
-            let n = (len - at).min(ZEROS as u64);
-            self.0.write_all_at(&zeros[..n as usize], at)?;
+            let n = (len - at).min(PORTION as u64);
+            let part = &zeros[..n as usize];
+            if at + n > UNPACED {
+                self.write_behind(at, part)?;
+            } else {
+                self.write_at(at, part)?;
+            }
             at += n;
-            unsynced += n;
-            if unsynced >= SYNC_EVERY && at > UNPACED {
+        }
+        Ok(())
+    }
+
+    fn write_behind(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let mut at = offset;
+        for part in bytes.chunks(PORTION) {
+            self.write_at(at, part)?;
+            at += part.len() as u64;
+            // A short one goes with the next.
+            if part.len() >= PORTION / 4 {
                 self.sync()?;
-                unsynced = 0;
                 std::thread::sleep(PAUSE);
             }
         }
