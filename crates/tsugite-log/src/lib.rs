@@ -44,6 +44,7 @@ mod testing;
 mod tests;
 mod threads;
 mod verify;
+mod waits;
 
 pub use committer::Committer;
 pub use domains::{Domains, Record, Settings};

@@ -6,10 +6,10 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::Waker;
 
 use bytes::Bytes;
 use tokio::sync::Notify;
@@ -28,6 +28,7 @@ use crate::options::{Fatal, OnFatal, Sizes};
 use crate::room::{Admission, Next, Prepared, Room};
 use crate::segment::Segments;
 use crate::state::State;
+use crate::waits::{Durable, Gather};
 
 /// A log and its state machine. Cheap to clone.
 pub struct Log<S: State>(pub(crate) Arc<Shared<S>>);
@@ -227,6 +228,16 @@ impl<S: State> Shared<S> {
         self.room.notify_waiters();
     }
 
+    /// Has `waker` called once everything below `lsn` is durable.
+    pub(crate) fn wake_at(&self, lsn: u64, waker: &Waker) {
+        self.waiters().push((lsn, waker.clone()));
+    }
+
+    /// Whether everything below `lsn` is durable.
+    pub(crate) fn is_durable(&self, lsn: u64) -> bool {
+        self.synced.load(Ordering::Acquire) >= lsn
+    }
+
     fn waiters(&self) -> MutexGuard<'_, Vec<(u64, Waker)>> {
         self.waiters.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -254,19 +265,22 @@ impl<S: State> Log<S> {
         Rec: Into<S::Record>,
     {
         let mut decide = Some(decide);
-        let outcome = match self.attempt(&mut decide) {
+        let outcome = match self.decide(&mut decide) {
             Some(outcome) => outcome,
-            None => self.attempt_with_room(&mut decide).await,
+            None => self.decide_with_room(&mut decide).await,
         };
-        let (reply, wait) = outcome?;
+        let Decided { reply, wait, begins } = outcome?;
+        if begins {
+            Gather::new(&self.0).await;
+        }
         self.durable(wait).await;
         Ok(reply)
     }
 
-    async fn attempt_with_room<Rec, R, E>(
+    async fn decide_with_room<Rec, R, E>(
         &self,
         decide: &mut Option<impl FnOnce(&S, Now) -> Result<Decision<Rec, R>, E>>,
-    ) -> Result<(R, u64), Failure<E>>
+    ) -> Result<Decided<R>, Failure<E>>
     where
         Rec: Into<S::Record>,
     {
@@ -274,7 +288,7 @@ impl<S: State> Log<S> {
             // Registered before the attempt, so that room made in between is not missed.
             let mut room = pin!(self.0.room.notified());
             room.as_mut().enable();
-            if let Some(outcome) = self.attempt(decide) {
+            if let Some(outcome) = self.decide(decide) {
                 return outcome;
             }
             room.await;
@@ -287,6 +301,23 @@ impl<S: State> Log<S> {
         &self,
         decide: &mut Option<impl FnOnce(&S, Now) -> Result<Decision<Rec, R>, E>>,
     ) -> Option<Result<(R, u64), Failure<E>>>
+    where
+        Rec: Into<S::Record>,
+    {
+        let outcome = self.decide(decide)?;
+        Some(outcome.map(|decided| {
+            if decided.begins {
+                self.0.work.notify_one();
+            }
+            (decided.reply, decided.wait)
+        }))
+    }
+
+    /// As [`Log::attempt`], but if this begins a batch, the caller has to wake the committer.
+    fn decide<Rec, R, E>(
+        &self,
+        decide: &mut Option<impl FnOnce(&S, Now) -> Result<Decision<Rec, R>, E>>,
+    ) -> Option<Result<Decided<R>, Failure<E>>>
     where
         Rec: Into<S::Record>,
     {
@@ -312,14 +343,14 @@ impl<S: State> Log<S> {
             return Some(Err(unavailable.into()));
         }
         shared.metrics.records.fetch_add(records, Relaxed);
-        if idle && !front.batch.is_empty() {
-            shared.work.notify_one();
-        }
-        let wait = match decision.wait {
-            Wait::Own => front.batch.end(),
-            Wait::UpTo(lsn) => lsn,
-        };
-        Some(Ok((decision.reply, wait)))
+        Some(Ok(Decided {
+            reply: decision.reply,
+            wait: match decision.wait {
+                Wait::Own => front.batch.end(),
+                Wait::UpTo(lsn) => lsn,
+            },
+            begins: idle && !front.batch.is_empty(),
+        }))
     }
 
     /// Looks at the state; the answer waits until all that it may have seen is durable.
@@ -356,7 +387,7 @@ impl<S: State> Log<S> {
 
     /// Resolves once everything below `lsn` is durable; never, if the disk failed.
     pub fn durable(&self, lsn: u64) -> impl Future<Output = ()> + Send + '_ {
-        Durable { shared: &self.0, lsn }
+        Durable::new(&self.0, lsn)
     }
 
     /// Everything below this position is durable.
@@ -458,22 +489,11 @@ impl<S: State> Log<S> {
     }
 }
 
-/// Waits for a position to become durable.
-struct Durable<'a, S: State> {
-    shared: &'a Shared<S>,
-    lsn: u64,
-}
-
-impl<S: State> Future for Durable<'_, S> {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let done = || self.shared.synced.load(Ordering::Acquire) >= self.lsn;
-        if done() {
-            return Poll::Ready(());
-        }
-        self.shared.waiters().push((self.lsn, cx.waker().clone()));
-        // The sync may have ended between the look and the entry in the list.
-        if done() { Poll::Ready(()) } else { Poll::Pending }
-    }
+/// What a command came to.
+struct Decided<R> {
+    reply: R,
+    /// The position that must be durable before the reply may leave.
+    wait: u64,
+    /// Whether it is the first of its batch: the committer sleeps, unless it is at the batch before.
+    begins: bool,
 }

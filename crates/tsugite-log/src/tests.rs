@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use tsugite_base::Decision;
+use tsugite_base::{Decision, Now};
 use tsugite_engine::{Failure, Unavailable};
 
 use crate::disk::Disk as _;
@@ -638,6 +638,42 @@ fn many_callers_share_syncs_on_a_real_disk() {
     threads.stop(false);
     let disk = RealDisk::open(dir.path()).unwrap();
     assert!(disk.lock().is_ok());
+}
+
+#[test]
+fn what_is_ready_together_is_synced_together_even_if_its_first_caller_gives_up() {
+    let dir = TempDir::new();
+    let (log, threads, _) = real(&dir);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap();
+    let put = |key: u32| {
+        let put = Change::Put(key, vec![7; 20]);
+        move |_: &Toy, _: Now| Ok::<_, std::convert::Infallible>(Decision::record(vec![put], ()))
+    };
+    runtime.block_on(async {
+        let callers: Vec<_> = (0..50)
+            .map(|key| {
+                let (log, put) = (log.clone(), put(key));
+                tokio::spawn(async move { log.commit(put).await.unwrap() })
+            })
+            .collect();
+        for caller in callers {
+            caller.await.unwrap();
+        }
+        // One, unless the committer happened to be awake.
+        assert!(log.metrics().frames < 10, "{}", log.metrics().frames);
+
+        let mut first = Box::pin(log.commit(put(50)));
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        assert!(first.as_mut().poll(&mut context).is_pending());
+        drop(first);
+        let seen = log.read(|toy, _| toy.places.len());
+        let seen = tokio::time::timeout(Duration::from_secs(20), seen).await;
+        assert_eq!(seen, Ok(51), "nobody woke the committer");
+    });
+    threads.stop(false);
 }
 
 proptest! {
