@@ -5,8 +5,6 @@
 //! stands in the ring while there are any. Whoever was served goes to the back: so nobody waits longer than for one
 //! turn of each other group.
 
-use std::hash::{DefaultHasher, Hasher as _};
-
 use tsugite_base::Sheaf;
 use tsugite_base::codec::{Get, Malformed, Put};
 
@@ -125,7 +123,7 @@ impl Groups {
             }
             None => self.add_slot(Some(group)),
         };
-        self.enter_name(slot);
+        self.enter_name(hash, slot);
         slot
     }
 
@@ -141,18 +139,24 @@ impl Groups {
         slot
     }
 
-    /// Lets the group of this slot be found by its name.
-    fn enter_name(&mut self, slot: usize) {
+    /// Lets the group of this slot be found by its name, of which this is the hash.
+    fn enter_name(&mut self, hash: u64, slot: usize) {
         let mut names = std::mem::take(&mut self.names);
-        names.insert(self.hash_at(slot as u32), slot as u32, |slot| self.hash_at(slot));
+        names.insert(hash, slot as u32, |slot| self.hash_at(slot));
         self.names = names;
     }
 
+    /// Eight bytes of the name at a time, each mixed with the secret seed: cheap, for a name is looked for with every
+    /// message, and those of its neighbours whenever a group goes.
     fn hash(&self, name: &str) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        hasher.write_u64(self.seed);
-        hasher.write(name.as_bytes());
-        mixed(hasher.finish(), self.seed)
+        let words = name.as_bytes().chunks(8).map(|bytes| {
+            let mut word = [0; 8];
+            word[..bytes.len()].copy_from_slice(bytes);
+            u64::from_le_bytes(word)
+        });
+        words.fold(mixed(name.len() as u64, self.seed), |hash, word| {
+            mixed(hash ^ word, self.seed)
+        })
     }
 
     fn hash_at(&self, slot: u32) -> u64 {
@@ -294,7 +298,7 @@ impl Groups {
             let used = group.is_some();
             let slot = groups.add_slot(group);
             if used {
-                groups.enter_name(slot);
+                groups.enter_name(groups.hash_at(slot as u32), slot);
             }
         }
         for _ in 0..get.u32(WHAT)? {

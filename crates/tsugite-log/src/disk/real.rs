@@ -11,7 +11,7 @@ use super::{Disk, File, Guard, LockError};
 /// The file that excludes a second process; it holds the owner's process id for error messages.
 const LOCK: &str = "lock";
 /// What nobody waits for is written in portions of this many bytes, ...
-const PORTION: usize = 512 * 1024;
+const PORTION: usize = 1024 * 1024;
 /// ... each of which is synced, so that its write-back never piles up in front of a commit, and followed by a pause in
 /// which the disk is left to those who wait for it.
 const PAUSE: std::time::Duration = std::time::Duration::from_millis(2);
