@@ -102,11 +102,13 @@ impl<'a> Credential<'a> {
     /// Reads the scope out of an `Authorization` header or an `X-Amz-Credential` query value. `None` for anything
     /// that does not look like one: without verification, a strange header is no reason to refuse.
     pub fn parse(text: &'a str) -> Option<Credential<'a>> {
-        let scope = match text.find("Credential=") {
-            Some(at) => &text[at + "Credential=".len()..],
-            None => text,
-        };
-        let scope = scope.split([',', ' ']).next()?;
+        const MARK: &str = "Credential=";
+        let after_mark = || text.find(MARK).map(|at| &text[at + MARK.len()..]);
+        // Where every SDK puts it, it need not be looked for.
+        let usual = text.strip_prefix("AWS4-HMAC-SHA256 Credential=");
+        let scope = usual.or_else(after_mark).unwrap_or(text);
+        let end = scope.bytes().position(|byte| matches!(byte, b',' | b' '));
+        let scope = &scope[..end.unwrap_or(scope.len())];
         // An access key may itself hold slashes; the four parts after it may not.
         let mut parts = scope.rsplitn(5, '/');
         let terminator = parts.next()?;

@@ -21,7 +21,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -32,6 +32,8 @@ use tsugite_base::limits;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// Between two requests, and for a peer that does not read its answer.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
+/// Bytes of an answer that is sent in one piece.
+const SHORT: usize = 1024;
 /// Pause after a failed accept, for want of file descriptors mostly.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -229,6 +231,11 @@ impl AsyncRead for Watched {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<std::io::Result<()>> {
         let read = ready!(self.attempt(cx, TcpStream::poll_read_ready, |stream| stream.try_read_buf(buf)))?;
+        if read > 0 && buf.remaining() > 0 {
+            // That was all there is: the next bytes make the socket ready anew. Saves a vain call for each request.
+            let none = || -> std::io::Result<()> { Err(ErrorKind::WouldBlock.into()) };
+            let _ = self.stream.try_io(Interest::READABLE, none);
+        }
         if let (Phase::Idle(_), true) = (self.phase.get(), read > 0) {
             self.phase.set(Phase::Head(Instant::now()));
         }
@@ -246,9 +253,19 @@ impl AsyncWrite for Watched {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<std::io::Result<usize>> {
-        self.attempt(cx, TcpStream::poll_write_ready, |stream| {
-            stream.try_write_vectored(bufs)
-        })
+        let len: usize = bufs.iter().map(|buf| buf.len()).sum();
+        if len > SHORT {
+            return self.attempt(cx, TcpStream::poll_write_ready, |stream| {
+                stream.try_write_vectored(bufs)
+            });
+        }
+        // Cheaper than having the kernel gather head and body.
+        let (mut short, mut at) = ([0; SHORT], 0);
+        for buf in bufs {
+            short[at..at + buf.len()].copy_from_slice(buf);
+            at += buf.len();
+        }
+        self.poll_write(cx, &short[..at])
     }
 
     fn is_write_vectored(&self) -> bool {

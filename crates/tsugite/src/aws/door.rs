@@ -29,6 +29,9 @@ use super::{body, connection, sns, sqs, sts};
 use crate::signing::{self, Signer};
 use crate::{cloudmap, deliver};
 
+const TRACE: header::HeaderName = header::HeaderName::from_static("x-amzn-trace-id");
+const TRACE_PARENT: header::HeaderName = header::HeaderName::from_static("traceparent");
+
 /// What the operator decides about the door.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
@@ -129,7 +132,8 @@ impl<S: Messaging + RegistryStore> connection::Service for Served<S> {
         }
         let answered = match Named::of(&head) {
             Some(named) => self.named(&head, &named, (body, &peer), request_id).await,
-            None => self.query(&head, (body, &peer), request_id).await,
+            // Apart, so that a call in the usual protocol does not carry the room that this one would need.
+            None => Box::pin(self.query(&head, (body, &peer), request_id)).await,
         };
         let response = reply::response(answered.protocol, request_id, answered.outcome);
         let took = door.world.mono().since(started);
@@ -232,7 +236,7 @@ impl<S: Messaging + RegistryStore> Served<S> {
                     encoding: named.encoding,
                     validation: self.door.settings.validation,
                 };
-                cloudmap::handle(named.action, call).await
+                Box::pin(cloudmap::handle(named.action, call)).await
             }
             _ => Err(AwsError::unknown_operation(named.target)),
         }
@@ -405,9 +409,8 @@ impl<S: Messaging + RegistryStore> Served<S> {
 
 /// The trace that a request belongs to, in AWS's words or in W3C's.
 fn trace_of(headers: &HeaderMap) -> Option<String> {
-    let text = |name: &str| headers.get(name)?.to_str().ok();
-    let stated = text("x-amzn-trace-id").map(str::to_owned);
-    stated.or_else(|| trace::header_of_traceparent(text("traceparent")?))
+    let stated = text(headers, &TRACE).map(str::to_owned);
+    stated.or_else(|| trace::header_of_traceparent(text(headers, &TRACE_PARENT)?))
 }
 
 fn namespace_of(service: &str) -> &'static str {

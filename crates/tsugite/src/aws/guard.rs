@@ -6,9 +6,13 @@
 
 use std::net::IpAddr;
 
+use http::header::HeaderName;
 use http::{HeaderMap, Uri, header};
 use tsugite_aws::AwsError;
 use tsugite_aws::error::shorten;
+
+/// From where a browser sends a request.
+const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Which hosts a door without authentication serves.
 #[derive(Clone, Debug, Default)]
@@ -43,10 +47,7 @@ impl Guard {
             Some(origin) if !self.is_own(origin.split_once("://").map_or("", |(_, host)| host)) => Err(
                 denied(format!("Pages of {} may not use this port.", shorten(origin))),
             ),
-            None if headers
-                .get("sec-fetch-site")
-                .is_some_and(|site| site == "cross-site") =>
-            {
+            None if headers.get(FETCH_SITE).is_some_and(|site| site == "cross-site") => {
                 Err(denied("Pages of other sites may not use this port.".into()))
             }
             _ => Ok(()),

@@ -1,9 +1,12 @@
 //! Requests that name their service and action outside the body: AWS JSON in a header, RPC v2 in the path.
 
+use http::header::HeaderName;
 use http::request;
 use tsugite_aws::Encoding;
 
 use super::reply::{RPC_V2_CBOR, SMITHY_PROTOCOL};
+
+const TARGET: HeaderName = HeaderName::from_static("x-amz-target");
 
 /// What a request names.
 #[derive(Debug, PartialEq, Eq)]
@@ -24,7 +27,7 @@ impl<'h> Named<'h> {
         if head.headers.get(SMITHY_PROTOCOL) == Some(&RPC_V2_CBOR) {
             return Some(Named::of_path(head.uri.path()));
         }
-        let target = head.headers.get("x-amz-target")?;
+        let target = head.headers.get(TARGET)?;
         let target = target.to_str().unwrap_or("(not text)");
         let (service, action) = target.split_once('.').unwrap_or(("", target));
         Some(Named {

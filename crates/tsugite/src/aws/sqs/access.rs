@@ -40,6 +40,10 @@ pub(super) async fn check<M: Messaging>(action: &str, call: &Call<'_, M>) -> Res
     if call.context.caller == Caller::Anyone {
         return Ok(());
     }
+    Box::pin(check_caller(action, call)).await
+}
+
+async fn check_caller<M: Messaging>(action: &str, call: &Call<'_, M>) -> Result<(), AwsError> {
     for queue in targets(action, call)? {
         match &call.context.facts {
             None if call.context.acts_for(&queue.scope.account) => {}

@@ -65,6 +65,14 @@ pub(super) async fn handle<M: Messaging>(action: &str, call: Call<'_, M>) -> Res
         "DeleteMessageBatch" => acknowledge::delete_batch(call).await,
         "ChangeMessageVisibility" => acknowledge::change_visibility(call).await,
         "ChangeMessageVisibilityBatch" => acknowledge::change_visibility_batch(call).await,
+        // Apart, so that calls about messages do not carry the room that these need.
+        _ => Box::pin(manage(action, call)).await,
+    }
+}
+
+/// Answers a request that is about queues, not messages.
+async fn manage<M: Messaging>(action: &str, call: Call<'_, M>) -> Result<Vec<u8>, AwsError> {
+    match action {
         "CreateQueue" => queues::create(call).await,
         "DeleteQueue" => queues::delete(call).await,
         "PurgeQueue" => queues::purge(call).await,

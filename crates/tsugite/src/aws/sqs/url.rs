@@ -9,8 +9,9 @@ use tsugite_broker::QueueKey;
 /// The region is the one of a `/queue/<region>/` prefix or of an AWS host name, else that of the request. An
 /// account that is none makes a queue that does not exist, so the caller learns what was looked for.
 pub(super) fn queue_of(url: &str, scope: &Scope) -> QueueKey {
-    let (host, path) = match url.split_once("://") {
-        Some((_, rest)) => rest.split_once('/').unwrap_or((rest, "")),
+    let after_scheme = url.split_once(':').and_then(|(_, rest)| rest.strip_prefix("//"));
+    let (host, path) = match after_scheme {
+        Some(rest) => rest.split_once('/').unwrap_or((rest, "")),
         None => ("", url),
     };
     let mut segments = path.trim_end_matches('/').rsplit('/');
