@@ -126,6 +126,20 @@ fn other_goals(board: &Board) -> Vec<Goal> {
         ),
         Goal::at_most(
             polls,
+            "the disk alone: a sync after as long a pause, p50, ms",
+            named("wake disk p50"),
+            f64::NAN,
+            2,
+        ),
+        Goal::at_most(
+            polls,
+            "the disk alone: a sync after as long a pause, p99, ms",
+            named("wake disk p99"),
+            f64::NAN,
+            2,
+        ),
+        Goal::at_most(
+            polls,
             "the poller's answer after the sender's, p99, ms",
             named("wake after p99"),
             f64::NAN,

@@ -1,6 +1,6 @@
 //! What Tsugite costs while nothing happens: alone, and with many long polls open.
 
-use std::io;
+use std::io::{self, Seek as _, Write as _};
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
@@ -12,6 +12,7 @@ use crate::board::Board;
 use crate::histogram::Histogram;
 use crate::load::Client;
 use crate::load::sqs::{Poll, Queue, Send};
+use crate::peers::home;
 use crate::servers::Tsugite;
 
 /// Long polls that stay open, spread over this many queues.
@@ -81,7 +82,29 @@ pub(super) async fn polls(board: &mut Board) -> Result<()> {
     ] {
         board.value(name, latencies.quantile_us(quantile) / 1e3);
     }
+    drop(tsugite);
+    let alone = syncs_after_pauses().await?;
+    board.value("wake disk p50", alone.quantile_us(0.50) / 1e3);
+    board.value("wake disk p99", alone.quantile_us(0.99) / 1e3);
     Ok(())
+}
+
+/// What the disk takes for as many writes in place and their syncs with the same pauses, when nobody else does anything:
+/// no answer of ours can be faster. A virtual disk that has fallen asleep may take milliseconds.
+async fn syncs_after_pauses() -> Result<Histogram> {
+    let mut file = std::fs::File::create(home("probe")?.join("probe"))?;
+    file.write_all(&vec![0; WAKE_UPS * BODY_BYTES])?;
+    file.sync_all()?;
+    file.rewind()?;
+    let mut latencies = Histogram::new();
+    for _ in 0..WAKE_UPS {
+        tokio::time::sleep(BETWEEN_WAKE_UPS).await;
+        let from = Instant::now();
+        file.write_all(&[b'x'; BODY_BYTES])?;
+        file.sync_data()?;
+        latencies.record(from.elapsed());
+    }
+    Ok(latencies)
 }
 
 /// Polls one queue again and again, and tells of each message.
