@@ -257,7 +257,8 @@ impl<'s> Composer<'s, '_, '_> {
     fn srv_records(&mut self, here: Here<'_>, service: &Service, protocol: Option<&str>) {
         let all = service.members(Published::Srv);
         let bytes = 6 + 2 + service.name.len();
-        match protocol {
+        // Most services speak one.
+        match protocol.filter(|_| service.protocols.len() > 1) {
             None => self.choose(service, all, bytes),
             Some(protocol) => {
                 let speaks = |at: &u32| service.instances[*at as usize].protocol == protocol;

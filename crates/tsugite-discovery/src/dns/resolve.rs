@@ -162,12 +162,9 @@ fn below_service<'s>(service: &'s Service, below: &[u8]) -> Option<What<'s>> {
         }
         let mut parts = labels(front);
         if let (Some(label), None) = (parts.next(), parts.next()) {
-            let protocol = label.strip_prefix(b"_")?;
-            let members = service.members(Published::Srv).members.iter();
-            let mut spoken = members
-                .filter_map(|at| service.instances.get(*at as usize))
-                .map(|i| i.protocol);
-            let protocol = spoken.find(|spoken| spoken.as_bytes() == protocol)?;
+            let wanted = label.strip_prefix(b"_")?;
+            let mut spoken = service.protocols.iter().copied();
+            let protocol = spoken.find(|spoken| spoken.as_bytes() == wanted)?;
             return Some(What::Protocol(service, protocol));
         }
     }

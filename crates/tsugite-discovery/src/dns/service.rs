@@ -115,6 +115,8 @@ pub struct Service {
     pub(super) instances: Box<[Instance]>,
     /// For each type those that can be answered.
     sets: [Set; 4],
+    /// What those with SRV records speak.
+    pub(super) protocols: Vec<&'static str>,
     /// Names between the service and instances whose identifiers hold dots, as lower-case text.
     between: Box<[Box<str>]>,
 }
@@ -137,8 +139,14 @@ impl Service {
             between: between(&instances),
             instances: instances.into(),
             sets: Default::default(),
+            protocols: Vec::new(),
         };
         service.sets = Published::ALL.map(|kind| service.set(kind));
+        let members = service.members(Published::Srv).members.iter();
+        let spoken: BTreeSet<_> = members
+            .map(|at| service.instances[*at as usize].protocol)
+            .collect();
+        service.protocols = spoken.into_iter().collect();
         Ok(service)
     }
 

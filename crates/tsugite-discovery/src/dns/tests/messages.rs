@@ -57,11 +57,7 @@ fn bad_queries_are_ignored_or_answered() {
         bytes[11] = 2;
         bytes
     };
-    let long_name = query_for(
-        &[&b"\x3f"[..], &[b'x'; 63]].concat().repeat(4),
-        kind::A,
-        None,
-    );
+    let long_name = query_for(&[&b"\x3f"[..], &[b'x'; 63]].concat().repeat(4), kind::A, None);
     const IGNORED: Option<u8> = None;
     const FORM_ERR: Option<u8> = Some(1);
     for (what, bytes, code) in [
