@@ -95,6 +95,8 @@ async fn watch(form: Form) -> Result<Found> {
     let percent = (process.cpu_seconds() - cpu) * 100.0 / (IDLE.as_secs_f64() * cores);
     let spurious = tsugite.metric("tsugite_watch_wakeups_total").await? - woken;
 
+    // The first one has been idle for too long.
+    let mut connection = Http1::new(address);
     let mut waking = Histogram::new();
     for (number, watcher) in watchers.iter_mut().enumerate().take(WAKE_UPS) {
         change(&mut connection, address, &format!("watched-{number}"), 1).await?;

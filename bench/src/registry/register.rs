@@ -6,11 +6,13 @@ use std::rc::Rc;
 use super::CONNECTIONS;
 use super::stage::{Calls, admin, all, measure, namespace, registration, services};
 use crate::board::{Board, Goal};
+use crate::load::http1::Http1;
 use crate::servers::Tsugite;
 use crate::{Options, Result};
 
 const REGISTER: &str = "RegisterInstance";
 const RENEW: &str = "renewal, one for each request";
+const BATCH: &str = "renewals, 100 for each request";
 /// Services over which the instances are spread.
 const SERVICES: usize = 100;
 /// Instances whose leases are renewed.
@@ -62,6 +64,30 @@ pub(super) async fn heartbeats(options: &Options, board: &mut Board) -> Result<(
     });
     let measured = measure(&tsugite.server.process, options.seconds, clients.collect()).await?;
     board.work(RENEW, "tsugite", measured);
+    // The batched form: all instances of a service in one request.
+    let batch = |service: usize| {
+        let ids: Vec<String> = (service..LEASES)
+            .step_by(SERVICES)
+            .map(|id| format!("i-{id}"))
+            .collect();
+        let name = format!("orders-{service}");
+        let body = serde_json::json!({ "services": [{ "service": name, "ids": ids }] });
+        admin(address, "POST", "/v1/heartbeats", &body.to_string())
+    };
+    if Http1::new(address).exchange(&batch(0)).await.is_err() {
+        board.skipped("batched heartbeats", "this binary takes none");
+        return Ok(());
+    }
+    let batches: Rc<Vec<Vec<u8>>> = Rc::new((0..SERVICES).map(batch).collect());
+    let clients = (0..CONNECTIONS).map(|_| {
+        let (drawn, batches) = (drawn.clone(), batches.clone());
+        Calls::weighing((LEASES / SERVICES) as u64, address, move || {
+            let number = drawn.replace(drawn.get() + 1) % SERVICES;
+            Some(batches[number].clone())
+        })
+    });
+    let measured = measure(&tsugite.server.process, options.seconds, clients.collect()).await?;
+    board.work(BATCH, "tsugite", measured);
     Ok(())
 }
 
@@ -75,5 +101,6 @@ pub(super) fn goals(board: &Board) -> Vec<Goal> {
             0,
         ),
         Goal::at_least(RENEW, "renewals/s", board.rate(RENEW, "tsugite"), f64::NAN, 0),
+        Goal::at_least(BATCH, "renewals/s", board.rate(BATCH, "tsugite"), 200_000.0, 0),
     ]
 }

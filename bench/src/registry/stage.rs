@@ -127,15 +127,21 @@ pub(super) async fn all(address: SocketAddr, requests: Vec<Vec<u8>>) -> Result<(
 pub(super) struct Calls<F> {
     connection: Http1,
     next: F,
+    /// For how many things a call stands.
+    weight: u64,
 }
 
 impl<F: FnMut() -> Option<Vec<u8>>> Calls<F> {
-    pub(super) const fn of(connection: Http1, next: F) -> Calls<F> {
-        Calls { connection, next }
+    pub(super) fn new(address: SocketAddr, next: F) -> Calls<F> {
+        Calls::weighing(1, address, next)
     }
 
-    pub(super) fn new(address: SocketAddr, next: F) -> Calls<F> {
-        Calls::of(Http1::new(address), next)
+    pub(super) fn weighing(weight: u64, address: SocketAddr, next: F) -> Calls<F> {
+        Calls {
+            connection: Http1::new(address),
+            next,
+            weight,
+        }
     }
 }
 
@@ -147,7 +153,7 @@ impl<F: FnMut() -> Option<Vec<u8>>> Client for Calls<F> {
             return Ok(0);
         };
         self.connection.exchange(&request).await?;
-        Ok(1)
+        Ok(self.weight)
     }
 }
 
