@@ -24,7 +24,7 @@ impl Encoding {
 
     /// One structure, whose members `write` writes.
     pub fn document(self, write: impl FnOnce(&mut Writer<'_>)) -> Vec<u8> {
-        let mut out = Vec::with_capacity(256);
+        let mut out = Vec::with_capacity(1024);
         let mut writer = match self {
             Encoding::Json => Writer::Json(JsonWriter::new(&mut out)),
             Encoding::Cbor => Writer::Cbor(CborWriter::new(&mut out)),

@@ -87,10 +87,18 @@ pub struct Pairs<'a> {
 
 impl<'a> Pairs<'a> {
     fn part(&mut self) -> Option<&'a str> {
-        let (length, rest) = self.rest.split_once(':')?;
-        let (part, rest) = rest.split_at_checked(length.parse().ok()?)?;
-        self.rest = rest;
-        Some(part)
+        let mut length = 0;
+        for (at, byte) in self.rest.bytes().enumerate() {
+            match byte {
+                b'0'..=b'9' => length = length * 10 + usize::from(byte - b'0'),
+                _ => {
+                    let (part, rest) = self.rest.get(at + 1..)?.split_at_checked(length)?;
+                    self.rest = rest;
+                    return Some(part);
+                }
+            }
+        }
+        None
     }
 }
 

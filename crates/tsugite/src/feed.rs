@@ -2,7 +2,7 @@
 //!
 //! Changes are taken over as soon as they are durable, all that are pending in one step, so that a burst of
 //! registrations costs one table and a single one waits for nothing. Building takes time in proportion to the number of
-//! services; it is done beside the control runtime, and leaves at least as much time as it took to everybody else.
+//! services; it is done beside the control runtime, and leaves four times as much time as it took to everybody else.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,6 +24,8 @@ const GRPC_SERVICES: &str = "TSUGITE_GRPC_SERVICES";
 
 /// A table that took no longer is followed by the next without a pause.
 const UNNOTICED: Duration = Duration::from_millis(2);
+/// The longest pause after one that took longer: a registry of a million instances changes all the time.
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// Keeps the gateway's table in step with the registry and the configuration.
 pub struct Feed<S> {
@@ -55,7 +57,7 @@ impl<S: RegistryStore> Feed<S> {
         loop {
             let took = self.update().await;
             if took > UNNOTICED {
-                tokio::time::sleep(took).await;
+                tokio::time::sleep((took * 4).min(LONGEST_PAUSE)).await;
             }
             tokio::select! {
                 Ok(()) = self.changes.changed() => {}
