@@ -40,7 +40,7 @@ def test_register_show_and_remove(tsugite):
     assert run(tsugite, "show", "orders.shop").startswith("orders.shop  0 instances, 0 healthy")
     assert run(tsugite, "rm", "orders.shop") == "removed orders.shop\n"
     assert "no service orders" in run(tsugite, "show", "orders.shop", code=1)
-    assert "one" in run(tsugite, "rm", "orders.shop", "one", code=1)
+    assert "no service orders" in run(tsugite, "rm", "orders.shop", "one", code=1)
 
 
 def test_lists(tsugite):
@@ -76,6 +76,26 @@ def test_bad_usage_is_refused(tsugite, arguments):
 def test_what_the_registry_refuses_is_told(tsugite):
     assert "TSUGITE_WEIGHT" in run(tsugite, "register", "orders", "127.0.0.1:1", "--weight", "1001", code=1)
     assert "protocol" in run(tsugite, "register", "orders", "127.0.0.1:1", "--protocol", "smtp", code=1)
+
+
+def test_changes_of_health_are_remembered(tsugite):
+    client = tsugite.client("servicediscovery")
+    operation = client.create_http_namespace(Name="moods")["OperationId"]
+    namespace = client.get_operation(OperationId=operation)["Operation"]["Targets"]["NAMESPACE"]
+    service = client.create_service(
+        Name="moody", NamespaceId=namespace, HealthCheckCustomConfig={"FailureThreshold": 1},
+    )["Service"]["Id"]
+    client.register_instance(ServiceId=service, InstanceId="one", Attributes={"AWS_INSTANCE_IPV4": "127.0.0.1"})
+    assert json.loads(run(tsugite, "show", "moody.moods", "--json"))["health_history"] == []
+    for status in ("UNHEALTHY", "HEALTHY"):
+        client.update_instance_custom_health_status(ServiceId=service, InstanceId="one", Status=status)
+        run(tsugite, "show", "moody.moods")
+    back, away = json.loads(run(tsugite, "show", "moody.moods", "--json"))["health_history"]
+    assert (away["instance"], away["from"], away["to"]) == ("one", "healthy", "unhealthy"), away
+    assert away["decided_by"] and away["at"] <= back["at"]
+    assert (back["from"], back["to"], back["decided_by"]) == ("unhealthy", "healthy", None), back
+    shown = run(tsugite, "show", "moody.moods").splitlines()
+    assert any(line.split() == ["AT", "INSTANCE", "FROM", "TO", "WHY"] for line in shown), shown
 
 
 class Watch:

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use tsugite_base::Timestamp;
 
-use crate::command::{InstanceView, NamespaceView, ServiceName, ServiceView};
+use crate::command::{InstanceView, NamespaceView, ServiceView};
 use crate::model::ServiceId;
 use crate::registry::{InstanceState, Registry};
+use crate::watch::ServiceName;
 
 /// Removed services that [`Registry::changes_since`] remembers before it answers in full.
 const TOMBSTONES: usize = 1_024;
@@ -124,6 +125,7 @@ impl Registry {
             // What touches a service and leaves its revision alone is about health.
             if state.revision_seen == state.revision {
                 state.health_touched = state.touched;
+                self.unnoted.insert(service);
             }
             state.revision_seen = state.revision;
         }

@@ -227,15 +227,6 @@ pub struct InstanceName {
     pub instance: String,
 }
 
-/// Names a service by its name and that of its namespace.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ServiceName {
-    /// Name of the namespace.
-    pub namespace: String,
-    /// Name of the service.
-    pub service: String,
-}
-
 /// The answer to a heartbeat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Renewal {

@@ -56,6 +56,11 @@ impl Registry {
 
     /// Moves leases on to `now`: marks suspects, and notes which leases are over for [`Registry::expire`].
     pub fn advance(&mut self, now: Now) {
+        self.advance_leases(now);
+        self.note_health(now);
+    }
+
+    fn advance_leases(&mut self, now: Now) {
         while let Some(timer) = self.lease_timers.first() {
             if timer.0 > now.steady {
                 return;

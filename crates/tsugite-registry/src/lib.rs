@@ -15,6 +15,7 @@ mod codec;
 mod command;
 mod discover;
 mod error;
+mod history;
 mod instances;
 mod leases;
 mod model;
@@ -34,6 +35,7 @@ mod watch;
 pub use changes::Changes;
 pub use command::*;
 pub use error::*;
+pub use history::HealthChange;
 pub use instances::{
     ALIAS, CNAME, DESCRIPTORS, EC2_INSTANCE, INIT_HEALTH, IPV4, IPV6, LEASE, OPENAPI, PORT, PROTOCOL, WEIGHT,
     ZONE, address_of, cname_of, ipv4_of, ipv6_of, port_of, protocol_of, weight_of,
@@ -43,7 +45,7 @@ pub use model::*;
 pub use packed::{Packed, Pairs};
 pub use record::{Record, Removal};
 pub use registry::{Registry, Settings};
-pub use watch::{Bounds, News, Scope, Sight, Story, Touched};
+pub use watch::{Bounds, News, Scope, ServiceName, Sight, Story, Touched};
 
 #[cfg(test)]
 mod tests;

@@ -9,7 +9,7 @@ use crate::error::{
 };
 use crate::model::{Namespace, NamespaceId, NamespaceKind, OperationId, Resource, Validation};
 use crate::record::Record;
-use crate::registry::{NamespaceState, Registry};
+use crate::registry::{NamespaceState, Registry, Settings};
 use crate::tags::first_tags;
 use crate::validate;
 
@@ -148,6 +148,16 @@ impl Registry {
             .collect();
         let next = page.next(rest.next().and(entries.last()).map(|last| last.namespace.id));
         Ok(Listed { entries, next })
+    }
+}
+
+impl NamespaceState {
+    pub(crate) fn view(&self, settings: &Settings) -> NamespaceView {
+        NamespaceView {
+            namespace: self.namespace.clone(),
+            soa_ttl: self.namespace.soa_ttl.unwrap_or(settings.dns_ttl),
+            services: self.services,
+        }
     }
 }
 

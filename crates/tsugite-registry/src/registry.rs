@@ -7,8 +7,9 @@ use tsugite_base::{Now, Place, Timestamp};
 
 use crate::changes::Trail;
 use crate::check::Check;
-use crate::command::{Health, HealthStatus, InstanceView, NamespaceView, ServiceName, ServiceView};
+use crate::command::{Health, HealthStatus, InstanceView, ServiceView};
 use crate::error::{NamespaceNotFound, ServiceNotFound};
+use crate::history::History;
 use crate::leases::Lease;
 use crate::model::{
     Attributes, HealthSource, Instance, Namespace, NamespaceId, OperationId, OperationKind, Service,
@@ -17,6 +18,7 @@ use crate::model::{
 use crate::operations::{Operations, Target};
 use crate::record::Record;
 use crate::tags::change;
+use crate::watch::ServiceName;
 
 /// Bounds and defaults of a registry.
 #[derive(Clone, Debug)]
@@ -71,6 +73,7 @@ pub(crate) struct ServiceState {
     pub(crate) instances: BTreeMap<Arc<str>, InstanceState>,
     /// Their ids in no order: any of them can be picked at once.
     pub(crate) order: Vec<Arc<str>>,
+    pub(crate) history: Option<History>,
 }
 
 #[derive(Debug)]
@@ -78,6 +81,8 @@ pub(crate) struct InstanceState {
     pub(crate) instance: Instance,
     /// Where it stands in the service's `order`.
     pub(crate) place: u32,
+    /// The verdict that was noted last.
+    pub(crate) noted: HealthStatus,
     pub(crate) generation: u64,
     pub(crate) lease: Option<Lease>,
     pub(crate) check: Option<Check>,
@@ -103,6 +108,8 @@ pub struct Registry {
     pub(crate) overdue: BTreeSet<(ServiceId, Arc<str>)>,
     pub(crate) probe_timers: BTreeSet<Timer>,
     pub(crate) trail: Trail,
+    /// Services whose health may have changed since it was noted.
+    pub(crate) unnoted: BTreeSet<ServiceId>,
 }
 
 impl Registry {
@@ -121,6 +128,7 @@ impl Registry {
             overdue: BTreeSet::new(),
             probe_timers: BTreeSet::new(),
             trail: Trail::default(),
+            unnoted: BTreeSet::new(),
         }
     }
 
@@ -242,6 +250,7 @@ impl Registry {
             revision_seen: self.revision,
             instances: BTreeMap::new(),
             order: Vec::new(),
+            history: None,
         };
         self.services.insert(id, state);
         self.touch(id);
@@ -314,6 +323,7 @@ impl Registry {
     ) {
         let id = instance.id.clone();
         let kept = self.detach(service, &id);
+        let noted = kept.as_ref().map(|old| old.noted);
         let generation = self.revision + 1;
         let Some(state) = self.services.get_mut(&service) else {
             return;
@@ -336,13 +346,15 @@ impl Registry {
         }
         let place = u32::try_from(state.order.len()).unwrap_or(u32::MAX);
         state.order.push(id.clone());
-        let instance = InstanceState {
+        let mut instance = InstanceState {
             instance,
             place,
+            noted: HealthStatus::Unknown,
             generation,
             lease,
             check,
         };
+        instance.noted = noted.unwrap_or_else(|| instance.health().status);
         state.instances.insert(id, instance);
         self.instances += 1;
     }
@@ -428,16 +440,6 @@ impl Registry {
             instances: state.instances.len(),
             revision: state.revision,
         })
-    }
-}
-
-impl NamespaceState {
-    pub(crate) fn view(&self, settings: &Settings) -> NamespaceView {
-        NamespaceView {
-            namespace: self.namespace.clone(),
-            soa_ttl: self.namespace.soa_ttl.unwrap_or(settings.dns_ttl),
-            services: self.services,
-        }
     }
 }
 

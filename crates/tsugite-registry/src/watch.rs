@@ -6,10 +6,20 @@
 
 use std::ops::Bound;
 
-use crate::command::{InstanceView, Page, ServiceName, ServiceView};
+use crate::command::{InstanceView, Page, ServiceView};
 use crate::error::DiscoverError;
+use crate::history::HealthChange;
 use crate::model::NamespaceId;
 use crate::registry::{InstanceState, Registry, ServiceState, lower};
+
+/// Names a service by its name and that of its namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ServiceName {
+    /// Name of the namespace.
+    pub namespace: String,
+    /// Name of the service.
+    pub service: String,
+}
 
 /// What is watched.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +45,8 @@ pub struct Sight {
     pub instances: Vec<InstanceView>,
     /// Where the next page of them starts, if there are more.
     pub next: Option<String>,
+    /// The latest changes of their health, the latest first; at most 32.
+    pub history: Vec<HealthChange>,
 }
 
 /// One thing that is told.
@@ -129,6 +141,7 @@ impl Registry {
         Sight {
             index: self.trail.index(state.touched),
             health_index: self.trail.index(state.health_touched),
+            history: self.health_history(state.service.id),
             view,
             instances,
             next,

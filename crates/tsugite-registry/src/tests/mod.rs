@@ -2,6 +2,7 @@
 
 mod discover;
 mod health;
+mod history;
 mod leases;
 mod model;
 mod put;

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use tsugite_base::names::DEFAULT_NAMESPACE;
 use tsugite_engine::Failure;
 use tsugite_registry::{
-    CheckKind, DeleteServiceError, DiscoverError, HealthSource, ListError, Page, ServiceName, ServiceView,
+    CheckKind, DeleteServiceError, DiscoverError, HealthChange, HealthSource, ListError, Page, ServiceName,
+    ServiceView,
 };
 
 use super::answer::{Answer, Links, Problem, document, with_links};
@@ -76,6 +77,7 @@ pub(super) async fn get<S: Store>(
     body["count"] = view.instances.into();
     body["description"] = view.service.description.clone().into();
     body["check"] = check_body(&view.service.health);
+    body["health_history"] = sight.history.iter().map(change_body).collect();
     body["callers"] = callers(admin, namespace, service);
     let mut links = links(view);
     if let Some(next) = &sight.next {
@@ -118,6 +120,17 @@ pub(super) async fn remove<S: Store>(
     });
     let links = vec![("services", "/v1/services".into()), ("index", "/v1".into())];
     Ok(document(StatusCode::OK, body, links))
+}
+
+/// A change of the verdict on an instance.
+fn change_body(change: &HealthChange) -> Value {
+    json!({
+        "at": change.at.iso_millis(),
+        "instance": &*change.instance,
+        "from": change.from.name().to_lowercase(),
+        "to": change.to.name().to_lowercase(),
+        "decided_by": change.decided_by,
+    })
 }
 
 /// Who leads calls to it: the routes of the configuration, and its circuit, which all calls pass.

@@ -76,8 +76,8 @@ pub(super) fn given_or_read(text: &str) -> Result<String, Failed> {
 }
 
 impl Target {
-    /// Opens a connection, and says who is at its other end.
-    fn connect(&self) -> Result<(TcpStream, SocketAddr), Failed> {
+    /// Opens a connection on which an answer may take as long as `patience`, and says who is at its other end.
+    fn connect(&self, patience: Duration) -> Result<(TcpStream, SocketAddr), Failed> {
         let address = match text::address(&self.admin) {
             Ok(Some(address)) => address,
             Ok(None) => return Err(Failed::Usage("--admin: `off` cannot be asked".into())),
@@ -85,7 +85,7 @@ impl Target {
         };
         let connected = || {
             let stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
-            stream.set_read_timeout(Some(TIMEOUT))?;
+            stream.set_read_timeout(Some(patience))?;
             stream.set_write_timeout(Some(TIMEOUT))?;
             Ok(stream)
         };
@@ -101,7 +101,7 @@ impl Target {
         last: Option<&str>,
         mut event: impl FnMut(Option<&str>, &str, &Value) -> Result<(), Failed>,
     ) -> Result<(), Failed> {
-        let (mut stream, address) = self.connect()?;
+        let (mut stream, address) = self.connect(TIMEOUT)?;
         let failed = |error: std::io::Error| no_answer(address, &error);
         let last = last.map_or(String::new(), |id| format!("last-event-id: {id}\r\n"));
         // Of version 1.0, so that the events come without the marks of chunks.
@@ -146,7 +146,18 @@ impl Target {
 
     /// Asks for `path`; the answer is a JSON document, or nothing.
     pub(super) fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value, Failed> {
-        let (mut stream, address) = self.connect()?;
+        self.call_within(method, path, body, Duration::ZERO)
+    }
+
+    /// As [`Target::call`], for what may take so much longer than everything else.
+    pub(super) fn call_within(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+        more: Duration,
+    ) -> Result<Value, Failed> {
+        let (mut stream, address) = self.connect(TIMEOUT + more)?;
         let failed = |error: std::io::Error| no_answer(address, &error);
         let body = body.map(Value::to_string).unwrap_or_default();
         let request = format!(

@@ -19,7 +19,8 @@ const EXAMPLES: &str = "Examples:
   tsugite services show orders                      its instances, their health and leases
   tsugite services watch orders carts.shop          what changes, as it changes
   tsugite services register orders 127.0.0.1:9000   until it is removed
-  tsugite services rm orders 127.0.0.1:9000         one instance
+  tsugite services drain orders 127.0.0.1:9000      one instance, once its calls have ended
+  tsugite services rm orders 127.0.0.1:9000         one instance, at once
   tsugite services rm orders                        the service, which must be empty";
 
 /// Before a watch whose connection was lost is begun again.
@@ -57,6 +58,19 @@ enum Action {
     },
     /// Register an instance, and its service if there is none
     Register(Register),
+    /// Let an instance leave: no new calls, and it is removed once those under way have ended
+    Drain {
+        /// Its name, or name.namespace
+        service: String,
+        /// The instance
+        instance: String,
+        /// How long calls under way may go on
+        #[arg(long = "for", value_name = "DURATION", value_parser = text::duration, default_value = "30s")]
+        limit: Duration,
+        /// Do not wait until it is gone
+        #[arg(long)]
+        no_wait: bool,
+    },
     /// Remove an instance, or a service that has none
     Rm {
         /// Its name, or name.namespace
@@ -100,6 +114,12 @@ impl Services {
             Action::Show { service } => show(target, &named(&service)?),
             Action::Watch { services, namespace } => watch(target, &services, namespace.as_deref()),
             Action::Register(register) => register.run(target),
+            Action::Drain {
+                service,
+                instance,
+                limit,
+                no_wait,
+            } => drain(target, &named(&service)?, &instance, limit, !no_wait),
             Action::Rm {
                 service,
                 instance: Some(instance),
@@ -132,6 +152,30 @@ fn service_path(name: &ServiceName) -> String {
 fn instance_path(name: &ServiceName, instance: &str) -> String {
     let (namespace, service) = (segment(&name.namespace), segment(&name.service));
     format!("/v1/instances/{namespace}/{service}/{}", segment(instance))
+}
+
+fn drain(
+    target: &Target,
+    name: &ServiceName,
+    instance: &str,
+    limit: Duration,
+    wait: bool,
+) -> Result<(), Failed> {
+    let wait_for = if wait { "&wait=acks" } else { "" };
+    let path = format!(
+        "{}?drain={}{wait_for}",
+        instance_path(name, instance),
+        text::show_duration(limit)
+    );
+    let patience = if wait { limit } else { Duration::ZERO };
+    let answer = target.call_within("DELETE", &path, None, patience)?;
+    print(target, &answer, || match answer["outcome"].as_str() {
+        Some("leaving") => format!("{instance} of {name} is leaving\n"),
+        _ if answer["acknowledged"] == false => {
+            format!("removed {instance} of {name}; not all calls had ended in time\n")
+        }
+        _ => format!("removed {instance} of {name}\n"),
+    })
 }
 
 fn ls(target: &Target, namespace: Option<&str>) -> Result<(), Failed> {
@@ -211,7 +255,18 @@ fn service_text(name: &ServiceName, service: &Value) -> String {
     ];
     out.push('\n');
     out.push_str(&table(&head, &rows));
+    let changes = service["health_history"].as_array().map(Vec::as_slice);
+    let changes: Vec<Vec<String>> = changes.unwrap_or_default().iter().map(change).collect();
+    if !changes.is_empty() {
+        out.push('\n');
+        out.push_str(&table(&["AT", "INSTANCE", "FROM", "TO", "WHY"], &changes));
+    }
     out
+}
+
+fn change(change: &Value) -> Vec<String> {
+    let keys = ["at", "instance", "from", "to", "decided_by"];
+    keys.map(|key| plain(&change[key])).into()
 }
 
 fn counted(instances: usize) -> String {
@@ -248,13 +303,20 @@ fn address(instance: &Value) -> String {
     }
 }
 
+/// The verdict on an instance, which may stand beside its reasons.
 fn status(instance: &Value) -> &str {
-    instance["health"].as_str().unwrap_or("-")
+    let health = &instance["health"];
+    health.as_str().or(health["status"].as_str()).unwrap_or("-")
 }
 
-/// What decided an instance's health.
+/// What decided it.
 fn why(instance: &Value) -> String {
-    plain(&instance["decided_by"])
+    let health = &instance["health"];
+    match (health["decided_by"].as_str(), health["note"].as_str()) {
+        (Some(who), Some(note)) => format!("{who}: {note}"),
+        (Some(who), None) => who.to_owned(),
+        _ => "-".to_owned(),
+    }
 }
 
 /// A duration in two units at most: `3d4h`, `5m10s`, `12s`, `0.4s`.

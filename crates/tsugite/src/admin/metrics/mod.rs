@@ -17,6 +17,7 @@ use crate::aws::{ActionMetrics, LATENCY_BOUNDS_MICROS};
 pub(super) fn text<S: Store>(admin: &Admin<S>) -> String {
     let mut page = Page(String::with_capacity(16 * 1024));
     process(&mut page, admin);
+    watches(&mut page, admin);
     gateway(&mut page, &admin.gateway.metrics_snapshot());
     circuits(&mut page, admin);
     aws(&mut page, &admin.aws.metrics());
@@ -99,6 +100,28 @@ fn seconds(micros: u64) -> f64 {
     micros as f64 / 1e6
 }
 
+fn watches<S: Store>(page: &mut Page, admin: &Admin<S>) {
+    let (watchers, wake_ups, refused) = admin.hub.counts();
+    page.single(
+        "tsugite_watchers",
+        "gauge",
+        "Watches of services that wait for a change.",
+        watchers,
+    );
+    page.single(
+        "tsugite_watch_wakeups_total",
+        "counter",
+        "Times that a change woke a watch.",
+        wake_ups,
+    );
+    page.single(
+        "tsugite_watches_refused_total",
+        "counter",
+        "Watches refused because there were too many.",
+        refused,
+    );
+}
+
 fn process<S: Store>(page: &mut Page, admin: &Admin<S>) {
     page.family(
         "tsugite_build_info",
@@ -146,25 +169,6 @@ fn process<S: Store>(page: &mut Page, admin: &Admin<S>) {
         "counter",
         "Requests to the admin port that failed.",
         errors,
-    );
-    let (watchers, wake_ups, refused) = admin.hub.counts();
-    page.single(
-        "tsugite_watchers",
-        "gauge",
-        "Watches of services that wait for a change.",
-        watchers,
-    );
-    page.single(
-        "tsugite_watch_wakeups_total",
-        "counter",
-        "Times that a change woke a watch.",
-        wake_ups,
-    );
-    page.single(
-        "tsugite_watches_refused_total",
-        "counter",
-        "Watches refused because there were too many.",
-        refused,
     );
     let reloads = admin.reloads();
     page.family(
