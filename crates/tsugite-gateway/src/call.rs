@@ -11,6 +11,7 @@ use tsugite_base::Mono;
 use tsugite_traffic::{Budget, Chosen, Entry, Outcome, Pick, Service, Ticket};
 
 use crate::core::{Core, View};
+use crate::leaving::{Complaint, InUse};
 use crate::limit::{Deadline, Limit};
 use crate::metrics::{ResponseClass, ServiceCounters};
 use crate::pool::Pool;
@@ -23,6 +24,8 @@ pub(crate) struct Call {
     service: usize,
     /// Of the latest try.
     endpoint: Cell<usize>,
+    /// Tells that the endpoint is in use, for as long as the try lives.
+    in_use: RefCell<InUse>,
     pub(crate) grpc: bool,
     /// The answer is a long stream: its outcome is known with its head or first message.
     pub(crate) streaming: bool,
@@ -92,6 +95,19 @@ impl Call {
     /// This core's budget for retries of the service.
     pub(crate) fn budget(&self) -> &Rc<RefCell<Budget>> {
         self.view.budget(self.service)
+    }
+
+    /// Says if nobody accepts connections at the endpoint's address.
+    fn complain(&self, outcome: Outcome) {
+        if outcome != Outcome::ConnectFailure {
+            return;
+        }
+        let (service, endpoint) = (self.service(), self.endpoint());
+        self.core.shared.departures.complain(Complaint {
+            service: service.key.clone(),
+            instance: endpoint.id.clone(),
+            address: endpoint.address,
+        });
     }
 
     pub(crate) fn counters(&self) -> &ServiceCounters {
@@ -172,6 +188,7 @@ impl Call {
             true => (Outcome::Ignored, ResponseClass::Cancelled),
             false => (outcome, class),
         };
+        self.complain(outcome);
         self.tell_balancer(outcome, None, now);
         for ticket in [&self.ticket, &self.endpoint_ticket] {
             if let Some(ticket) = ticket.borrow_mut().take() {
@@ -184,6 +201,7 @@ impl Call {
     /// A try failed, and another will follow: the endpoint's circuit hears of it, the service's does not yet.
     pub(crate) fn try_failed(&self, outcome: Outcome, retry_after: Option<Duration>) {
         let now = self.core.now();
+        self.complain(outcome);
         self.tell_balancer(outcome, retry_after, now);
         if let Some(ticket) = self.endpoint_ticket.borrow_mut().take() {
             ticket.record(outcome, now);
@@ -206,6 +224,7 @@ impl Call {
             ticket.pause();
         }
         self.endpoint.set(pick.index);
+        *self.in_use.borrow_mut() = self.view.in_use(self.service, pick.index);
         self.pick.set(Some(pick));
         *self.endpoint_ticket.borrow_mut() = ticket;
     }
@@ -255,6 +274,7 @@ impl Exchange {
         }
         let call = Call {
             core: core.clone(),
+            in_use: RefCell::new(view.in_use(service, pick.index)),
             view,
             service,
             endpoint: Cell::new(pick.index),

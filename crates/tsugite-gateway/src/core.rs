@@ -11,6 +11,7 @@ use tsugite_base::rng::SplitMix64;
 use tsugite_traffic::{Balancer, Budget, RetrySettings, Service, ServiceKey, Table};
 
 use crate::clients::Clients;
+use crate::leaving::{InUse, Users};
 use crate::metrics::{CoreCounters, ServiceCounters};
 use crate::pool::Pool;
 use crate::settings::Settings;
@@ -36,6 +37,7 @@ pub(crate) struct View {
     pools: Vec<Vec<Rc<Pool>>>,
     /// Budgets for retries, in the order of the services.
     budgets: Vec<Rc<RefCell<Budget>>>,
+    users: Users,
 }
 
 impl View {
@@ -54,10 +56,12 @@ impl View {
             .map(|service| service.endpoints.iter().map(|e| pool(e.address)).collect())
             .collect();
         let budgets = budgets(&published.table, before, settings.cores);
+        let users = Users::new(&published.table, before.map(|view| (view.table(), &view.users)));
         View {
             published,
             pools,
             budgets,
+            users,
         }
     }
 
@@ -75,6 +79,21 @@ impl View {
 
     pub(crate) fn budget(&self, service: usize) -> &Rc<RefCell<Budget>> {
         &self.budgets[service]
+    }
+
+    /// The number of the table.
+    pub(crate) fn number(&self) -> u64 {
+        self.published.number
+    }
+
+    /// To be held by a call for as long as it uses the endpoint.
+    pub(crate) fn in_use(&self, service: usize, endpoint: usize) -> InUse {
+        self.users.of(service, endpoint)
+    }
+
+    /// The instances that are leaving and still have calls on this core.
+    pub(crate) fn busy_leavers(&self) -> Vec<(ServiceKey, String)> {
+        self.users.busy_leavers(self.table())
     }
 
     pub(crate) fn counters(&self, service: usize, core: usize) -> &ServiceCounters {

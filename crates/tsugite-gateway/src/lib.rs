@@ -27,6 +27,7 @@ mod course;
 mod grpc;
 mod headers;
 mod kept;
+mod leaving;
 mod limit;
 mod metrics;
 mod outgoing;
@@ -42,6 +43,7 @@ mod tries;
 mod upstream;
 
 pub use control::control;
+pub use leaving::Complaint;
 pub use metrics::{Counter, Latencies, MetricsSnapshot, ResponseClass, ServiceMetrics};
 pub use serve::serve;
 pub use settings::Settings;

@@ -10,6 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::codec::server::Codecs;
 use crate::core::Core;
+use crate::leaving;
 use crate::request;
 use crate::session::Session;
 use crate::shared::Shared;
@@ -31,6 +32,7 @@ pub async fn serve(
     let core = Rc::new(Core::new(shared, core));
     let codecs = Rc::new(Codecs::new(core.settings()));
     let sweeper = tokio::task::spawn_local(sweep(core.clone()));
+    let teller = tokio::task::spawn_local(leaving::tell(core.clone()));
     {
         let accepting = pin!(accept_all(&listener, &core, &codecs));
         let shutdown = pin!(shutdown);
@@ -42,6 +44,7 @@ pub async fn serve(
     drop(listener);
     drain(&core).await;
     sweeper.abort();
+    teller.abort();
 }
 
 async fn accept_all(listener: &TcpListener, core: &Rc<Core>, codecs: &Rc<Codecs>) {

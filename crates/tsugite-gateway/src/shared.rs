@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 use tsugite_base::{Mono, World};
 use tsugite_traffic::{Breaker, CircuitReport, Override, Roster, ServiceKey, Table};
 
+use crate::leaving::Departures;
 use crate::metrics::{CoreCounters, MetricsSnapshot, ResponseClass, ServiceCounters, ServiceMetrics};
 use crate::settings::Settings;
 
@@ -25,6 +26,7 @@ pub struct Shared {
     counters: Mutex<HashMap<ServiceKey, Arc<PerCore<ServiceCounters>>>>,
     cores: PerCore<CoreCounters>,
     pub(crate) control: Wake,
+    pub(crate) departures: Departures,
 }
 
 /// One value for each core, each on cache lines of its own.
@@ -53,6 +55,8 @@ impl<T: Default> PerCore<T> {
 /// A table with the counters of its services.
 #[derive(Debug)]
 pub(crate) struct Published {
+    /// Counts tables.
+    pub(crate) number: u64,
     pub(crate) table: Table,
     /// In the order of the table's services.
     pub(crate) counters: Vec<Arc<PerCore<ServiceCounters>>>,
@@ -91,6 +95,7 @@ impl Shared {
             settings,
             world,
             published: ArcSwap::from_pointee(Published {
+                number: 1,
                 table: Table::default(),
                 counters: Vec::new(),
             }),
@@ -98,6 +103,7 @@ impl Shared {
             counters: Mutex::default(),
             cores: PerCore::new(cores),
             control: Wake::default(),
+            departures: Departures::new(cores),
         }
     }
 
@@ -116,8 +122,13 @@ impl Shared {
             known.entry(service.key.clone()).or_insert_with(new).clone()
         });
         let counters = counters.collect();
-        self.published.store(Arc::new(Published { table, counters }));
-        self.version.fetch_add(1, Ordering::Release);
+        let number = self.version() + 1;
+        self.published.store(Arc::new(Published {
+            number,
+            table,
+            counters,
+        }));
+        self.version.store(number, Ordering::Release);
     }
 
     pub(crate) fn version(&self) -> u64 {

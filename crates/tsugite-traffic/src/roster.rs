@@ -164,6 +164,7 @@ impl Roster {
                 plan: Plan::new(spec.balance, &spec.endpoints),
                 slot,
                 endpoints: spec.endpoints,
+                leaving: spec.leaving,
                 breaker,
                 circuits,
             });

@@ -153,6 +153,8 @@ pub struct ServiceSpec {
     pub key: ServiceKey,
     /// Its instances that may take calls.
     pub endpoints: Vec<Endpoint>,
+    /// Its instances that are leaving: they take no new calls, and those under way are finished.
+    pub leaving: Vec<Endpoint>,
     /// gRPC services (`pkg.Service`) that its instances declare (attribute `TSUGITE_GRPC_SERVICES`).
     pub grpc_services: Vec<String>,
     /// Its circuit. A change of these settings starts a new, closed circuit; an override stays.
@@ -175,6 +177,7 @@ impl ServiceSpec {
         ServiceSpec {
             key,
             endpoints,
+            leaving: Vec::new(),
             grpc_services: Vec::new(),
             circuit: CircuitSettings::default(),
             ejection: EjectionSettings::default(),
@@ -204,6 +207,8 @@ pub struct Service {
     pub name: String,
     /// Its instances that may take calls; empty if none may.
     pub endpoints: Vec<Endpoint>,
+    /// Its instances that are leaving: calls to them may still be under way, and none begins.
+    pub leaving: Vec<Endpoint>,
     /// Its circuit, which outlives this table.
     pub breaker: Arc<Breaker>,
     /// Those of its endpoints; none if ejection is off.

@@ -153,6 +153,19 @@ impl Gateway {
         self.publish()
     }
 
+    /// From now on the service's endpoint at that address is leaving.
+    pub(crate) fn leave(&self, name: &str, address: SocketAddr) -> &Gateway {
+        for spec in &mut *self.services.borrow_mut() {
+            if spec.key.service == name {
+                let leaves = |endpoint: &Endpoint| endpoint.address == address;
+                let leaving = spec.endpoints.iter().filter(|e| leaves(e)).cloned();
+                spec.leaving.extend(leaving);
+                spec.endpoints.retain(|e| !leaves(e));
+            }
+        }
+        self.publish()
+    }
+
     pub(crate) fn forget(&self, name: &str) -> &Gateway {
         self.services.borrow_mut().retain(|s| s.key.service != name);
         self.publish()
