@@ -5,15 +5,7 @@ use std::future::Future;
 use tokio::sync::watch;
 use tsugite_base::Timestamp;
 use tsugite_registry::{
-    Attributes, Bounds, ChangeServiceAttributes, ChangeTags, Changes, CreateNamespace, CreateNamespaceError,
-    CreateService, CreateServiceError, CustomHealthError, DeleteNamespace, DeleteNamespaceError,
-    DeleteServiceError, DeregisterInstance, Discover, DiscoverError, Discovered, Filter, InstanceError,
-    InstanceName, InstanceView, ListError, Listed, NamedError, NamespaceField, NamespaceId,
-    NamespaceNotFound, NamespaceView, News, Operation, OperationField, OperationId, OperationNotFound, Page,
-    Probe, ProbeResult, PutError, PutInstance, PutOutcome, PutService, RegisterError, RegisterInstance,
-    Registered, Renewal, Resource, ResourceNotFound, Scope, ServiceAttributesError, ServiceId, ServiceName,
-    ServiceNotFound, ServiceView, Sight, TagError, Tags, Touched, UpdateCustomHealth, UpdateNamespace,
-    UpdateNamespaceError, UpdateService, UpdateServiceError,
+    AdminHealthError, Attributes, Bounds, ChangeServiceAttributes, ChangeTags, Changes, CreateNamespace, CreateNamespaceError, CreateService, CreateServiceError, CustomHealthError, DeleteNamespace, DeleteNamespaceError, DeleteServiceError, DeregisterInstance, Discover, DiscoverError, Discovered, Filter, Heartbeats, InstanceError, InstanceKey, InstanceName, InstanceView, LeaveInstance, Leaver, ListError, Listed, NamedError, NamespaceField, NamespaceId, NamespaceNotFound, NamespaceView, News, Operation, OperationField, OperationId, OperationNotFound, Page, Probe, ProbeResult, PutError, PutInstance, PutOutcome, PutService, RegisterError, RegisterInstance, Registered, Renewal, Resource, ResourceNotFound, Scope, ServiceAttributesError, ServiceId, ServiceName, ServiceNotFound, ServiceView, SetAdminHealth, Sight, TagError, Tags, Touched, UpdateCustomHealth, UpdateNamespace, UpdateNamespaceError, UpdateService, UpdateServiceError,
 };
 
 use crate::failure::{Failure, Unavailable};
@@ -179,6 +171,36 @@ pub trait RegistryStore: Clone + Send + Sync + 'static {
         &self,
         name: InstanceName,
     ) -> impl Future<Output = Result<(), Failure<NamedError>>> + Send;
+
+    /// Lets an instance leave: it takes nothing new, and goes by [`RegistryStore::finish_leaving`] or when its time is
+    /// over.
+    fn leave_instance(
+        &self,
+        cmd: LeaveInstance,
+    ) -> impl Future<Output = Result<InstanceKey, Failure<NamedError>>> + Send;
+
+    /// All instances that are leaving, and the number of the latest change, which [`Changes::seen`] reaches with it.
+    /// Resolves once that is durable.
+    fn leavers(&self) -> impl Future<Output = (u64, Vec<Leaver>)> + Send;
+
+    /// Removes an instance that is leaving; nothing happens if it is gone.
+    fn finish_leaving(&self, leaver: Leaver) -> impl Future<Output = Result<(), Unavailable>> + Send;
+
+    /// Takes an instance out of service, or puts it back.
+    fn set_admin_health(
+        &self,
+        cmd: SetAdminHealth,
+    ) -> impl Future<Output = Result<(), Failure<AdminHealthError>>> + Send;
+
+    /// Renews the leases of many instances of a service; answers which of them are not registered. Not logged.
+    fn heartbeats(
+        &self,
+        cmd: Heartbeats,
+    ) -> impl Future<Output = Result<Vec<String>, Failure<DiscoverError>>> + Send;
+
+    /// Takes the word of callers that nobody accepts connections at an instance's address: it is probed at once, and not
+    /// used as long as it does not answer. Says whether that is news. Not logged.
+    fn report_unreachable(&self, who: &InstanceName, address: std::net::SocketAddr) -> bool;
 
     /// Renews the lease of an instance. Not logged.
     fn heartbeat(

@@ -30,7 +30,7 @@ macro_rules! registry_battery {
             an_instance_goes_through_its_life, unknown_names_are_refused, repeats_are_harmless,
             acknowledged_registrations_survive_a_restart, a_silent_instance_is_suspected_and_removed,
             heartbeats_keep_an_instance, a_restart_grants_full_leases, probes_decide_and_are_forgotten,
-            pushed_health_is_kept, changes_survive_a_restart, watchers_hear_of_everything, indices_grow_over_restarts, many_register_at_once, a_reset_drops_all,
+            pushed_health_is_kept, leaving_is_kept, an_operators_word_is_kept, changes_survive_a_restart, watchers_hear_of_everything, indices_grow_over_restarts, many_register_at_once, a_reset_drops_all,
         );
     };
     ($stage:path: $($case:ident),* $(,)?) => {

@@ -121,13 +121,19 @@ impl State for Domains {
     }
 
     fn growth(record: &Record) -> Growth {
-        use tsugite_registry::Record::{InstanceRemoved, NamespaceDeleted, Reset, ServiceDeleted};
+        use tsugite_registry::Record::{
+            InstanceLeaving, InstanceRemoved, NamespaceDeleted, Reset, ServiceDeleted,
+        };
         let grows = match record {
             Record::Broker(record) if record.relocates() => return Growth::Moves,
             Record::Broker(record) => record.grows(),
             Record::Registry(record) => !matches!(
                 record,
-                NamespaceDeleted { .. } | ServiceDeleted { .. } | InstanceRemoved { .. } | Reset
+                NamespaceDeleted { .. }
+                    | ServiceDeleted { .. }
+                    | InstanceLeaving { .. }
+                    | InstanceRemoved { .. }
+                    | Reset
             ),
         };
         if grows { Growth::Grows } else { Growth::Frees }

@@ -4,10 +4,7 @@ use std::collections::BTreeMap;
 
 use tsugite_base::Timestamp;
 
-use crate::command::{InstanceView, NamespaceView, ServiceView};
-use crate::model::ServiceId;
-use crate::registry::{InstanceState, Registry};
-use crate::watch::ServiceName;
+use crate::command::ServiceName;
 
 /// Removed services that [`Registry::changes_since`] remembers before it answers in full.
 const TOMBSTONES: usize = 1_024;
@@ -169,7 +166,7 @@ impl Registry {
                 .and_then(|state| Some((self.view(state)?, state)))
             {
                 Some((view, state)) => {
-                    let instances = state.instances.values().map(InstanceState::view);
+                    let instances = state.views(self.min_available());
                     changes.services.push((view, instances.collect()));
                 }
                 None if !full => changes.removed.push(id),

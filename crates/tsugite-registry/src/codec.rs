@@ -160,6 +160,15 @@ fn put_check(out: &mut Vec<u8>, check: &HealthCheck) {
             out.put_str(path);
         }
         CheckKind::Tcp => out.put_u8(1),
+        CheckKind::Https { path, verify } => {
+            out.put_u8(2);
+            out.put_str(path);
+            out.put_u8(u8::from(*verify));
+        }
+        CheckKind::Grpc { service } => {
+            out.put_u8(3);
+            out.put_str(service);
+        }
     }
     for number in [
         check.interval_ms,
@@ -178,6 +187,13 @@ fn get_check(from: &mut Get<'_>) -> Result<HealthCheck, Malformed> {
                 path: from.str("check path")?.to_owned(),
             },
             1 => CheckKind::Tcp,
+            2 => CheckKind::Https {
+                path: from.str("check path")?.to_owned(),
+                verify: get_bool(from, "certificate check")?,
+            },
+            3 => CheckKind::Grpc {
+                service: from.str("checked service")?.to_owned(),
+            },
             _ => return Err(malformed("check kind")),
         },
         interval_ms: from.u32("interval")?,

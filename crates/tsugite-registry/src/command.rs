@@ -3,13 +3,13 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tsugite_base::{Invalid, Timestamp};
+use tsugite_base::Invalid;
 
 use crate::model::{
-    Attributes, CheckKind, DnsConfig, DnsRecord, HealthCheck, HealthSource, Namespace, NamespaceId,
-    NamespaceKind, OperationId, Resource, Service, ServiceId, Tags,
+    Attributes, CheckKind, DnsConfig, DnsRecord, HealthCheck, HealthSource, InstanceKey, NamespaceId,
+    NamespaceKind, OperationId, Resource, ServiceId, Tags,
 };
-use crate::packed::Packed;
+use crate::views::InstanceView;
 
 /// Creates a namespace. The reply is the operation's id.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -150,6 +150,49 @@ pub struct DeregisterInstance {
     pub service: ServiceId,
     /// The instance.
     pub instance: String,
+    /// Milliseconds for which what it is doing may go on; `None` removes it at once.
+    pub drain_ms: Option<u32>,
+}
+
+/// Lets an instance leave: it takes nothing new from now on, and is removed by [`crate::Registry::finish_leaving`] or
+/// when its time is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeaveInstance {
+    /// The instance.
+    pub name: InstanceName,
+    /// Milliseconds for which what it is doing may go on.
+    pub drain_ms: u32,
+}
+
+/// An instance that is leaving.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leaver {
+    /// Which one.
+    pub key: InstanceKey,
+    /// Tells registrations of the same instance apart.
+    pub generation: u64,
+    /// Its names.
+    pub name: InstanceName,
+}
+
+/// Puts an instance out of service, or back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetAdminHealth {
+    /// The instance.
+    pub name: InstanceName,
+    /// Why it is out of service, at most 1024 characters; `None` puts it back.
+    pub out: Option<String>,
+}
+
+/// Renews the leases of many instances of a service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Heartbeats {
+    /// Name of the namespace.
+    pub namespace: String,
+    /// Name of the service.
+    pub service: String,
+    /// The instances.
+    pub instances: Vec<String>,
 }
 
 /// Sets the pushed health of an instance of a service with custom health.
@@ -214,6 +257,8 @@ pub enum PutOutcome {
     Changed,
     /// Nothing but the lease was renewed; nothing was logged.
     Renewed,
+    /// It is on its way out and was put as it is: nothing was done. Once it is gone it can come back.
+    Leaving,
 }
 
 /// Names an instance by the names of its namespace and service.
@@ -309,90 +354,6 @@ pub struct Discovered {
     pub instances: Vec<InstanceView>,
 }
 
-/// Merged health: each source that has a say, and the verdict.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Health {
-    /// The verdict.
-    pub status: HealthStatus,
-    /// The lease, if there is one: healthy, or unhealthy once two thirds of it have passed in silence.
-    pub lease: Option<HealthStatus>,
-    /// The active check, if there is one.
-    pub active: Option<HealthStatus>,
-    /// The pushed status, if the service has custom health.
-    pub custom: Option<HealthStatus>,
-}
-
-/// A health status as Cloud Map spells it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum HealthStatus {
-    /// Takes traffic.
-    Healthy,
-    /// The active check has no result yet.
-    Unknown,
-    /// Takes traffic only if no instance is healthy.
-    Unhealthy,
-}
-
-impl HealthStatus {
-    /// The name in the Cloud Map API.
-    pub const fn name(self) -> &'static str {
-        match self {
-            HealthStatus::Healthy => "HEALTHY",
-            HealthStatus::Unknown => "UNKNOWN",
-            HealthStatus::Unhealthy => "UNHEALTHY",
-        }
-    }
-}
-
-/// An instance as it is shown.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InstanceView {
-    /// Its identifier.
-    pub id: Arc<str>,
-    /// Its attributes.
-    pub attributes: Packed,
-    /// Its merged health.
-    pub health: Health,
-    /// Milliseconds of its lease.
-    pub lease_ms: Option<u32>,
-    /// When the lease runs out, on the steady clock.
-    pub lease_until: Option<Timestamp>,
-    /// `CreatorRequestId` of its registration.
-    pub creator_request_id: Option<String>,
-    /// Wall clock at registration.
-    pub registered: Timestamp,
-}
-
-/// A namespace as it is shown.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NamespaceView {
-    /// The namespace.
-    pub namespace: Namespace,
-    /// TTL of its SOA record in seconds.
-    pub soa_ttl: u32,
-    /// Number of its services.
-    pub services: usize,
-}
-
-/// A service as it is shown.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ServiceView {
-    /// The service.
-    pub service: Service,
-    /// Name of its namespace.
-    pub namespace_name: String,
-    /// How the namespace's services can be found.
-    pub namespace_kind: NamespaceKind,
-    /// TTL of the namespace's SOA record in seconds.
-    pub soa_ttl: u32,
-    /// TTL in seconds of DNS records that name none.
-    pub default_ttl: u32,
-    /// Number of its instances.
-    pub instances: usize,
-    /// Grows when an instance is registered, changed or removed.
-    pub revision: u64,
-}
-
 /// How a filter of a list compares.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Condition {
@@ -434,11 +395,11 @@ pub enum OperationField {
     NamespaceId,
     /// The service that it touched.
     ServiceId,
-    /// `SUCCESS` for all of ours.
+    /// `PENDING` or `SUCCESS`.
     Status,
     /// For example `REGISTER_INSTANCE`.
     Type,
-    /// Seconds since the epoch, with `BETWEEN`.
+    /// When it reached its status: seconds since the epoch, with `BETWEEN`.
     UpdateDate,
 }
 
@@ -469,6 +430,8 @@ pub struct Probe {
     pub instance: Arc<str>,
     /// Tells registrations of the same instance apart: a late result for an older one is ignored.
     pub generation: u64,
+    /// Why it is asked; goes back with the result.
+    pub purpose: Purpose,
     /// What to send.
     pub kind: CheckKind,
     /// Where to.
@@ -481,6 +444,15 @@ pub struct Probe {
     pub timeout_ms: u32,
 }
 
+/// Why an instance is probed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Its service has an active check.
+    Check,
+    /// It is in doubt: it fell silent, or could not be reached by those who called it.
+    Doubt,
+}
+
 /// The result of a probe.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProbeResult {
@@ -490,6 +462,8 @@ pub struct ProbeResult {
     pub instance: Arc<str>,
     /// As in the probe.
     pub generation: u64,
+    /// As in the probe.
+    pub purpose: Purpose,
     /// Whether it passed.
     pub passed: bool,
 }

@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 
 use tsugite_base::rng::SplitMix64;
 
-use crate::command::{Discover, Discovered, HealthFilter, HealthStatus};
+use crate::command::{Discover, Discovered, HealthFilter};
 use crate::error::DiscoverError;
+use crate::health::Usable;
 use crate::model::Attributes;
 use crate::registry::{InstanceState, Registry, ServiceState};
+use crate::views::HealthStatus;
 
 /// A service of no more instances is looked through for each answer.
 const FEW: usize = 512;
@@ -20,8 +22,9 @@ impl Registry {
         tsugite_base::invalid::in_range("MaxResults", cmd.max_results as i64, 1..=1000)?;
         let namespace = &self.namespace_named(&cmd.namespace)?.namespace;
         let state = self.service_named(namespace.id, &cmd.service)?;
-        let found = draw(state, cmd).unwrap_or_else(|| look_through(state, cmd));
-        let instances = found.into_iter().map(InstanceState::view).collect();
+        let usable = state.usable(self.min_available());
+        let found = draw(state, cmd, usable).unwrap_or_else(|| look_through(state, cmd, usable));
+        let instances = found.into_iter().map(|instance| instance.view(usable)).collect();
         Ok(Discovered {
             namespace: namespace.name.clone(),
             service: state.service.name.clone(),
@@ -44,27 +47,17 @@ fn matches(instance: &InstanceState, wanted: &Attributes) -> bool {
         .all(|(key, value)| attributes.get(key) == Some(value.as_str()))
 }
 
-/// Applies the health filter. An instance that nothing checks passes any filter, as Cloud Map says.
-fn by_health(found: Vec<(&InstanceState, HealthStatus)>, filter: HealthFilter) -> Vec<&InstanceState> {
-    let with = |wanted: HealthStatus| {
-        let passes = |instance: &InstanceState, status| status == wanted || !instance.is_checked();
-        let kept = found.iter().filter(|(i, status)| passes(i, *status));
-        kept.map(|(i, _)| *i).collect::<Vec<_>>()
-    };
-    let all = || found.iter().map(|(i, _)| *i).collect();
-    match filter {
-        HealthFilter::All => all(),
-        HealthFilter::Healthy => with(HealthStatus::Healthy),
-        HealthFilter::Unhealthy => with(HealthStatus::Unhealthy),
-        HealthFilter::HealthyOrElseAll => {
-            let healthy = with(HealthStatus::Healthy);
-            if healthy.is_empty() { all() } else { healthy }
-        }
-    }
+/// Applies the health filter. Fail open means the same here as on the gateway and in DNS: the instances that are used, or
+/// else all that are not withdrawn.
+fn by_health(mut found: Vec<&InstanceState>, filter: HealthFilter, usable: Usable) -> Vec<&InstanceState> {
+    let open = filter == HealthFilter::HealthyOrElseAll && !found.iter().any(|i| usable.admits(i));
+    let usable = if open { Usable::All } else { usable };
+    found.retain(|instance| passes(instance, filter, usable));
+    found
 }
 
 /// Looks at every instance.
-fn look_through<'a>(state: &'a ServiceState, cmd: &Discover) -> Vec<&'a InstanceState> {
+fn look_through<'a>(state: &'a ServiceState, cmd: &Discover, usable: Usable) -> Vec<&'a InstanceState> {
     let mut found: Vec<&InstanceState> = state
         .instances
         .values()
@@ -73,16 +66,13 @@ fn look_through<'a>(state: &'a ServiceState, cmd: &Discover) -> Vec<&'a Instance
     if !cmd.optional.is_empty() && found.iter().any(|instance| matches(instance, &cmd.optional)) {
         found.retain(|instance| matches(instance, &cmd.optional));
     }
-    let found = by_health(
-        found.into_iter().map(|i| (i, i.health().status)).collect(),
-        cmd.health,
-    );
+    let found = by_health(found, cmd.health, usable);
     sample(found, cmd.max_results, cmd.seed)
 }
 
 /// Draws instances of a large service until enough of them match everything, which is what looking through all of
 /// them would have answered: a uniform choice in random order. `None` if they are too rare for that.
-fn draw<'a>(state: &'a ServiceState, cmd: &Discover) -> Option<Vec<&'a InstanceState>> {
+fn draw<'a>(state: &'a ServiceState, cmd: &Discover, usable: Usable) -> Option<Vec<&'a InstanceState>> {
     let count = state.order.len();
     if count <= FEW.max(cmd.max_results * DRAWN_PER_RESULT) {
         return None;
@@ -97,7 +87,7 @@ fn draw<'a>(state: &'a ServiceState, cmd: &Discover) -> Option<Vec<&'a InstanceS
         let Some(instance) = state.instances.get(&state.order[place]) else {
             continue;
         };
-        if matches(instance, &cmd.query) && matches(instance, &cmd.optional) && passes(instance, cmd.health) {
+        if matches(instance, &cmd.query) && matches(instance, &cmd.optional) && passes(instance, cmd.health, usable) {
             found.push(instance);
             if found.len() == cmd.max_results {
                 return Some(found);
@@ -107,13 +97,14 @@ fn draw<'a>(state: &'a ServiceState, cmd: &Discover) -> Option<Vec<&'a InstanceS
     None
 }
 
-/// Whether an instance is among those that a filter prefers.
-fn passes(instance: &InstanceState, filter: HealthFilter) -> bool {
-    let is = |wanted| instance.health().status == wanted || !instance.is_checked();
+/// Whether an instance is among those that a filter prefers. One that nothing checks passes any filter, as Cloud Map says.
+fn passes(instance: &InstanceState, filter: HealthFilter, usable: Usable) -> bool {
+    let is = |wanted| !instance.is_checked() || instance.health().status == wanted;
     match filter {
         HealthFilter::All => true,
-        HealthFilter::Healthy | HealthFilter::HealthyOrElseAll => is(HealthStatus::Healthy),
+        HealthFilter::Healthy => is(HealthStatus::Healthy),
         HealthFilter::Unhealthy => is(HealthStatus::Unhealthy),
+        HealthFilter::HealthyOrElseAll => usable.admits(instance),
     }
 }
 

@@ -230,6 +230,21 @@ operation!(
     NamedError { NamespaceNotFound, ServiceNotFound, InstanceNotFound }
 );
 operation!(
+    /// Why an instance cannot be put out of service, or back.
+    AdminHealthError { Invalid, NamespaceNotFound, ServiceNotFound, InstanceNotFound }
+);
+
+impl From<NamedError> for AdminHealthError {
+    fn from(error: NamedError) -> AdminHealthError {
+        match error {
+            NamedError::NamespaceNotFound(e) => e.into(),
+            NamedError::ServiceNotFound(e) => e.into(),
+            NamedError::InstanceNotFound(e) => e.into(),
+        }
+    }
+}
+
+operation!(
     /// Why a list cannot be shown.
     ListError { Invalid, ServiceNotFound }
 );

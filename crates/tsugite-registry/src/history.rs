@@ -8,9 +8,10 @@ use std::sync::Arc;
 
 use tsugite_base::{Now, Timestamp};
 
-use crate::command::{Health, HealthStatus};
+
 use crate::model::ServiceId;
 use crate::registry::{Registry, ServiceState};
+use crate::views::{HealthSay, HealthStatus};
 
 /// Changes that a service keeps.
 const CHANGES: usize = 32;
@@ -28,8 +29,8 @@ pub struct HealthChange {
     pub from: HealthStatus,
     /// The verdict since.
     pub to: HealthStatus,
-    /// Which source decided it: `lease`, `active` or `pushed`; `None` if none objects any more.
-    pub decided_by: Option<&'static str>,
+    /// Which source decided it; `None` if none objects any more.
+    pub decided_by: Option<HealthSay>,
 }
 
 impl Registry {
@@ -73,21 +74,10 @@ impl ServiceState {
                 instance: id.clone(),
                 from,
                 to: health.status,
-                decided_by: decided_by(&health),
+                decided_by: health.decided_by,
             });
         }
     }
-}
-
-fn decided_by(health: &Health) -> Option<&'static str> {
-    let says = [
-        ("lease", health.lease),
-        ("active", health.active),
-        ("pushed", health.custom),
-    ];
-    let objects = |(_, status): &(&str, Option<HealthStatus>)| *status == Some(health.status);
-    let decider = says.into_iter().find(objects).map(|(who, _)| who);
-    decider.filter(|_| health.status != HealthStatus::Healthy)
 }
 
 /// The changes of a service; boxed, as most services have none.

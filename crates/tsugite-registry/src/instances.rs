@@ -5,19 +5,18 @@ use std::ops::Bound;
 
 use tsugite_base::{Decision, Now};
 
-use crate::command::{
-    DeregisterInstance, InstanceView, Listed, Page, Protocol, RegisterInstance, Registered, ServiceView,
-    UpdateCustomHealth,
-};
+use crate::command::{Listed, Page, Protocol, RegisterInstance, Registered, UpdateCustomHealth};
 use crate::error::{
     CustomHealthError, CustomHealthNotFound, DiscoverError, DuplicateRequest, InstanceError,
     InstanceNotFound, ListError, RegisterError, ResourceLimitExceeded,
 };
+use crate::health::Usable;
 use crate::model::{Attributes, HealthSource, Instance, OperationId, ServiceId, Validation};
 use crate::packed::Packed;
 use crate::record::{Record, Removal};
 use crate::registry::{InstanceState, Registry};
 use crate::validate;
+use crate::views::{HealthStatus, InstanceView, ServiceView};
 
 /// Attribute: IPv4 address on which the instance listens.
 pub const IPV4: &str = "AWS_INSTANCE_IPV4";
@@ -42,6 +41,8 @@ pub const WEIGHT: &str = "TSUGITE_WEIGHT";
 pub const ZONE: &str = "TSUGITE_ZONE";
 /// Attribute of `RegisterInstance`: milliseconds that the instance may stay silent.
 pub const LEASE: &str = "TSUGITE_TTL_MS";
+/// Attribute: milliseconds for which calls to the instance may go on when it is deregistered; 0 ends them at once.
+pub const DRAIN: &str = "TSUGITE_DRAIN_MS";
 /// Attribute: where its OpenAPI description is.
 pub const OPENAPI: &str = "TSUGITE_OPENAPI";
 /// Attribute: where its protocol buffer descriptors are.
@@ -88,6 +89,11 @@ pub fn cname_of(attributes: &Packed) -> Option<&str> {
 /// The weight among the attributes.
 pub fn weight_of(attributes: &Packed) -> Option<u32> {
     attributes.get(WEIGHT)?.parse().ok()
+}
+
+/// The drain time among the attributes, in milliseconds.
+pub(crate) fn drain_of(attributes: &Attributes) -> Option<u32> {
+    attributes.get(DRAIN)?.parse().ok()
 }
 
 /// The lease among the attributes, in milliseconds.
@@ -165,23 +171,6 @@ impl Registry {
         })
     }
 
-    /// Deregisters an instance.
-    pub fn deregister_instance(
-        &self,
-        cmd: &DeregisterInstance,
-        now: Now,
-    ) -> Result<Decision<Record, OperationId>, InstanceError> {
-        let state = self.instance_state(cmd.service, &cmd.instance)?;
-        let record = Record::InstanceRemoved {
-            service: cmd.service,
-            instance: state.instance.id.clone(),
-            cause: Removal::Deregistered,
-            operation: Some(cmd.operation),
-            at: now.wall,
-        };
-        Ok(Decision::record(vec![record], cmd.operation))
-    }
-
     /// Sets the pushed health of an instance. It takes effect at once; a repeat is not logged.
     pub fn update_custom_health(
         &self,
@@ -209,7 +198,11 @@ impl Registry {
         Ok(Decision::record(vec![record], ()))
     }
 
-    fn instance_state(&self, service: ServiceId, instance: &str) -> Result<&InstanceState, InstanceError> {
+    pub(crate) fn instance_state(
+        &self,
+        service: ServiceId,
+        instance: &str,
+    ) -> Result<&InstanceState, InstanceError> {
         let state = self.service_state(service)?;
         let found = state.instances.get(instance);
         found.ok_or_else(|| {
@@ -223,7 +216,18 @@ impl Registry {
 
     /// One instance.
     pub fn get_instance(&self, service: ServiceId, instance: &str) -> Result<InstanceView, InstanceError> {
-        self.instance_state(service, instance).map(InstanceState::view)
+        let state = self.instance_state(service, instance)?;
+        // Only of one that is neither well nor withdrawn the others decide.
+        let usable = match state.health().status {
+            HealthStatus::Healthy => Usable::Healthy,
+            _ if state.is_withdrawn() => Usable::Healthy,
+            _ => self.service_state(service)?.usable(self.min_available()),
+        };
+        Ok(state.view(usable))
+    }
+
+    pub(crate) const fn min_available(&self) -> u32 {
+        self.settings.min_available_percent
     }
 
     /// A service and all its instances, by names.
@@ -235,18 +239,19 @@ impl Registry {
         let namespace = self.namespace_named(namespace)?.namespace.id;
         let state = self.service_named(namespace, service)?;
         let view = self.get_service(state.service.id)?;
-        Ok((view, state.instances.values().map(InstanceState::view).collect()))
+        Ok((view, state.views(self.min_available()).collect()))
     }
 
     /// Instances of a service, by id, whatever their health.
     pub fn list_instances(&self, service: ServiceId, page: &Page) -> Result<Listed<InstanceView>, ListError> {
         let state = self.service_state(service)?;
+        let usable = state.usable(self.min_available());
         let from = page.after.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
         let mut rest = state.instances.range::<str, _>((from, Bound::Unbounded));
         let entries: Vec<_> = rest
             .by_ref()
             .take(page.limit)
-            .map(|(_, state)| state.view())
+            .map(|(_, state)| state.view(usable))
             .collect();
         let next = page.next(rest.next().and(entries.last()).map(|last| &last.id));
         Ok(Listed { entries, next })

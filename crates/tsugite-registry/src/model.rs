@@ -202,6 +202,30 @@ pub enum CheckKind {
     },
     /// A TCP connection; healthy when it is accepted.
     Tcp,
+    /// `GET path` over TLS; healthy when the status is 200-399.
+    Https {
+        /// The path, starting with `/`.
+        path: String,
+        /// Whether the certificate must be valid for the address. Cloud Map's own checks do not look at it.
+        verify: bool,
+    },
+    /// `grpc.health.v1.Health/Check` over HTTP/2 with prior knowledge; healthy when the status is `SERVING`.
+    Grpc {
+        /// The service that is asked about; empty for the server as a whole.
+        service: String,
+    },
+}
+
+impl CheckKind {
+    /// The name in messages and in the Cloud Map API, which does not know `GRPC`.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            CheckKind::Http { .. } => "HTTP",
+            CheckKind::Tcp => "TCP",
+            CheckKind::Https { .. } => "HTTPS",
+            CheckKind::Grpc { .. } => "GRPC",
+        }
+    }
 }
 
 /// An active health check of the instances of a service. Times are milliseconds.
@@ -315,15 +339,38 @@ impl OperationKind {
     }
 }
 
-/// A finished operation. Ours succeed at once: a request that cannot succeed is refused instead.
+/// How far an operation has come. None of ours fails: a request that cannot succeed is refused instead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OperationStatus {
+    /// An instance is leaving, and somebody still uses it.
+    Pending,
+    /// It is done, as almost all are at once.
+    Success,
+}
+
+impl OperationStatus {
+    /// The name in the Cloud Map API.
+    pub const fn name(self) -> &'static str {
+        match self {
+            OperationStatus::Pending => "PENDING",
+            OperationStatus::Success => "SUCCESS",
+        }
+    }
+}
+
+/// An operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Operation {
     /// Its identifier.
     pub id: OperationId,
     /// What it did.
     pub kind: OperationKind,
-    /// Wall clock when it was submitted and done.
+    /// How far it has come.
+    pub status: OperationStatus,
+    /// Wall clock when it was submitted.
     pub at: Timestamp,
+    /// Wall clock when it reached its status.
+    pub updated: Timestamp,
     /// The namespace that it touched.
     pub namespace: Option<NamespaceId>,
     /// The service that it touched.

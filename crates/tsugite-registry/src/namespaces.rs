@@ -2,7 +2,7 @@
 
 use tsugite_base::{Decision, Invalid, Now};
 
-use crate::command::{CreateNamespace, DeleteNamespace, Filter, Listed, NamespaceField, NamespaceView, Page};
+use crate::command::{CreateNamespace, DeleteNamespace, Filter, Listed, NamespaceField, Page};
 use crate::error::{
     CreateNamespaceError, DeleteNamespaceError, DuplicateRequest, ListError, NamespaceAlreadyExists,
     NamespaceNotFound, ResourceInUse, ResourceLimitExceeded,
@@ -12,6 +12,7 @@ use crate::record::Record;
 use crate::registry::{NamespaceState, Registry, Settings};
 use crate::tags::first_tags;
 use crate::validate;
+use crate::views::NamespaceView;
 
 impl Registry {
     /// Creates a namespace. The same `CreatorRequestId` for the same namespace answers as the first time did.

@@ -7,7 +7,7 @@ use tsugite_base::{Invalid, Timestamp};
 
 use crate::command::{Condition, Filter, Listed, OperationField, Page};
 use crate::error::{ListError, OperationNotFound};
-use crate::model::{NamespaceId, Operation, OperationId, OperationKind, ServiceId};
+use crate::model::{NamespaceId, Operation, OperationId, OperationKind, OperationStatus, ServiceId};
 use crate::registry::Registry;
 
 /// What an operation touched.
@@ -38,7 +38,39 @@ impl Operations {
         }
     }
 
+    /// Notes an operation that is done.
     pub(crate) fn push(&mut self, id: OperationId, kind: OperationKind, at: Timestamp, target: Target) {
+        self.note(id, kind, OperationStatus::Success, at, target);
+    }
+
+    /// Notes the deregistration of an instance that is still leaving.
+    pub(crate) fn begin(&mut self, id: OperationId, at: Timestamp, target: Target) {
+        let kind = OperationKind::DeregisterInstance;
+        self.note(id, kind, OperationStatus::Pending, at, target);
+    }
+
+    pub(crate) fn knows(&self, id: OperationId) -> bool {
+        self.by_id.contains_key(&id)
+    }
+
+    /// Notes that the operation that [`Operations::begin`] began is done.
+    pub(crate) fn finish(&mut self, id: OperationId, at: Timestamp) {
+        let place = self.by_id.get(&id).map(|number| number - self.first);
+        let place = place.and_then(|place| usize::try_from(place).ok());
+        if let Some(operation) = place.and_then(|place| self.entries.get_mut(place)) {
+            operation.status = OperationStatus::Success;
+            operation.updated = at;
+        }
+    }
+
+    fn note(
+        &mut self,
+        id: OperationId,
+        kind: OperationKind,
+        status: OperationStatus,
+        at: Timestamp,
+        target: Target,
+    ) {
         let (namespace, service, instance) = match target {
             Target::Namespace(id) => (Some(id), None, None),
             Target::Service(id) => (None, Some(id), None),
@@ -47,7 +79,9 @@ impl Operations {
         self.insert(Operation {
             id,
             kind,
+            status,
             at,
+            updated: at,
             namespace,
             service,
             instance,
@@ -120,9 +154,9 @@ impl Registry {
         let text = match filter.field {
             OperationField::NamespaceId => self.namespace_of(operation).map(|id| id.to_string()),
             OperationField::ServiceId => operation.service.map(|id| id.to_string()),
-            OperationField::Status => Some("SUCCESS".to_owned()),
+            OperationField::Status => Some(operation.status.name().to_owned()),
             OperationField::Type => Some(operation.kind.name().to_owned()),
-            OperationField::UpdateDate => return date_matches(filter, operation.at),
+            OperationField::UpdateDate => return date_matches(filter, operation.updated),
         };
         text.is_some_and(|text| filter.condition.holds(&filter.values, &text))
     }

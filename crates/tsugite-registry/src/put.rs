@@ -62,7 +62,10 @@ impl Registry {
                 PutOutcome::Created
             }
             Some(old) if old.instance.attributes == attributes && old.instance.lease_ms == cmd.lease_ms => {
-                return Ok(Decision::unchanged(PutOutcome::Renewed));
+                return Ok(Decision::unchanged(match old.leaving {
+                    Some(_) => PutOutcome::Leaving,
+                    None => PutOutcome::Renewed,
+                }));
             }
             Some(_) => PutOutcome::Changed,
         };

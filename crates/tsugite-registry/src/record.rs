@@ -14,6 +14,8 @@
 //! | 0x89 | service updated | id, description, DNS, health source, operation, wall time, steady time |
 //! | 0x8a | service attributes changed | id, those set, keys of those removed |
 //! | 0x8b | tags changed | resource, those set, keys of those removed |
+//! | 0x8c | instance leaving | service, id, operation, drain time, wall time, steady time |
+//! | 0x8d | admin health set | service, id, why it is out of service if it is |
 //!
 //! Kinds below 0x80 are the broker's. A number is never used again for something else.
 
@@ -35,6 +37,8 @@ pub enum Removal {
     Deregistered,
     /// Its lease ran out.
     Expired,
+    /// It was leaving, and nobody used it any more or its time was over.
+    Left,
 }
 
 /// A durable change.
@@ -141,6 +145,30 @@ pub enum Record {
         /// Keys of those that are gone.
         removed: Vec<String>,
     },
+    /// An instance is to take nothing new, and to be removed once what it is doing is done.
+    InstanceLeaving {
+        /// The service.
+        service: ServiceId,
+        /// The instance.
+        instance: Arc<str>,
+        /// The operation that waits for the end of it.
+        operation: Option<OperationId>,
+        /// Milliseconds after which it is removed in any case.
+        drain_ms: u32,
+        /// Wall clock.
+        at: Timestamp,
+        /// Steady clock: the start of the drain time.
+        steady: Timestamp,
+    },
+    /// An operator took an instance out of service, or put it back.
+    AdminHealthSet {
+        /// The service.
+        service: ServiceId,
+        /// The instance.
+        instance: Arc<str>,
+        /// Why it is out of service; `None` puts it back.
+        out: Option<String>,
+    },
 }
 
 impl Record {
@@ -188,6 +216,7 @@ impl Record {
                 out.put_u8(match cause {
                     Removal::Deregistered => 0,
                     Removal::Expired => 1,
+                    Removal::Left => 2,
                 });
                 out.put_option(*operation, put_uuid);
                 out.put_time(*at);
@@ -260,7 +289,40 @@ impl Record {
                 put_attributes(out, set);
                 put_keys(out, removed);
             }
-            // `encode` writes all others.
+            _ => self.encode_word(out),
+        }
+    }
+
+    /// Appends a record of what somebody said of an instance.
+    fn encode_word(&self, out: &mut Vec<u8>) {
+        match self {
+            Record::InstanceLeaving {
+                service,
+                instance,
+                operation,
+                drain_ms,
+                at,
+                steady,
+            } => {
+                out.put_u8(0x8c);
+                out.put_u64(service.0);
+                out.put_str(instance);
+                out.put_option(*operation, put_uuid);
+                out.put_u32(*drain_ms);
+                out.put_time(*at);
+                out.put_time(*steady);
+            }
+            Record::AdminHealthSet {
+                service,
+                instance,
+                out: why,
+            } => {
+                out.put_u8(0x8d);
+                out.put_u64(service.0);
+                out.put_str(instance);
+                put_text(out, why.as_deref());
+            }
+            // The two before write all others.
             _ => {}
         }
     }
@@ -268,7 +330,8 @@ impl Record {
     /// Reads a record that fills `bytes` exactly.
     pub fn decode(bytes: &[u8]) -> Result<Record, Malformed> {
         let mut from = Get::new(bytes);
-        let record = match from.u8("record kind")? {
+        let kind = from.u8("record kind")?;
+        let record = match kind {
             0x80 => Record::NamespaceCreated(get_namespace(&mut from)?),
             0x81 => Record::NamespaceDeleted {
                 id: NamespaceId(from.u64("namespace")?),
@@ -290,6 +353,7 @@ impl Record {
                 cause: match from.u8("cause of removal")? {
                     0 => Removal::Deregistered,
                     1 => Removal::Expired,
+                    2 => Removal::Left,
                     _ => return Err(malformed("cause of removal")),
                 },
                 operation: from.option("operation", get_uuid)?,
@@ -301,36 +365,56 @@ impl Record {
                 healthy: get_bool(&mut from, "health")?,
             },
             0x87 => Record::Reset,
+            _ => Record::decode_change(kind, &mut from)?,
+        };
+        from.end("registry record")?;
+        Ok(record)
+    }
+
+    /// Reads a record that changes what is there.
+    fn decode_change(kind: u8, from: &mut Get<'_>) -> Result<Record, Malformed> {
+        Ok(match kind {
             0x88 => Record::NamespaceUpdated {
                 id: NamespaceId(from.u64("namespace")?),
-                description: get_text(&mut from, "description")?,
+                description: get_text(from, "description")?,
                 soa_ttl: from.option("SOA TTL", |from| from.u32("SOA TTL"))?,
-                updater_request_id: get_text(&mut from, "updater request")?,
-                operation: get_uuid(&mut from)?,
+                updater_request_id: get_text(from, "updater request")?,
+                operation: get_uuid(from)?,
                 at: from.time("time")?,
             },
             0x89 => Record::ServiceUpdated {
                 id: ServiceId(from.u64("service")?),
-                description: get_text(&mut from, "description")?,
+                description: get_text(from, "description")?,
                 dns: from.option("DNS config", get_dns)?,
-                health: get_health(&mut from)?,
-                operation: get_uuid(&mut from)?,
+                health: get_health(from)?,
+                operation: get_uuid(from)?,
                 at: from.time("time")?,
                 steady: from.time("start of checks")?,
             },
             0x8a => Record::ServiceAttributesChanged {
                 id: ServiceId(from.u64("service")?),
-                set: get_attributes(&mut from)?,
-                removed: get_keys(&mut from)?,
+                set: get_attributes(from)?,
+                removed: get_keys(from)?,
             },
             0x8b => Record::TagsChanged {
-                resource: get_resource(&mut from)?,
-                set: get_attributes(&mut from)?,
-                removed: get_keys(&mut from)?,
+                resource: get_resource(from)?,
+                set: get_attributes(from)?,
+                removed: get_keys(from)?,
+            },
+            0x8c => Record::InstanceLeaving {
+                service: ServiceId(from.u64("service")?),
+                instance: from.str("instance")?.into(),
+                operation: from.option("operation", get_uuid)?,
+                drain_ms: from.u32("drain time")?,
+                at: from.time("time")?,
+                steady: from.time("start of the drain time")?,
+            },
+            0x8d => Record::AdminHealthSet {
+                service: ServiceId(from.u64("service")?),
+                instance: from.str("instance")?.into(),
+                out: get_text(from, "reason")?,
             },
             _ => return Err(malformed("registry record kind")),
-        };
-        from.end("registry record")?;
-        Ok(record)
+        })
     }
 }

@@ -2,15 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use tsugite_base::{Now, Place, Timestamp};
 
 use crate::changes::Trail;
 use crate::check::Check;
-use crate::command::{Health, HealthStatus, InstanceView, ServiceView};
+use crate::doubts::Doubt;
 use crate::error::{NamespaceNotFound, ServiceNotFound};
 use crate::history::History;
 use crate::leases::Lease;
+use crate::leaving::Leaving;
 use crate::model::{
     Attributes, HealthSource, Instance, Namespace, NamespaceId, OperationId, OperationKind, Service,
     ServiceId, Tags, Validation,
@@ -18,6 +20,7 @@ use crate::model::{
 use crate::operations::{Operations, Target};
 use crate::record::Record;
 use crate::tags::change;
+use crate::views::{HealthStatus, NamespaceView, ServiceView};
 use crate::watch::ServiceName;
 
 /// Bounds and defaults of a registry.
@@ -35,6 +38,9 @@ pub struct Settings {
     pub dns_ttl: u32,
     /// How much of what AWS refuses is refused. May differ from one start to the next.
     pub validation: Validation,
+    /// Percent of a service's instances below which those that seem unhealthy are used as well. May differ from one
+    /// start to the next; a service's attribute [`crate::MIN_AVAILABLE`] outranks it.
+    pub min_available_percent: u32,
 }
 
 impl Default for Settings {
@@ -46,6 +52,7 @@ impl Default for Settings {
             instances: 2_000_000,
             dns_ttl: 1,
             validation: Validation::Lenient,
+            min_available_percent: 50,
         }
     }
 }
@@ -74,7 +81,12 @@ pub(crate) struct ServiceState {
     /// Their ids in no order: any of them can be picked at once.
     pub(crate) order: Vec<Arc<str>>,
     pub(crate) history: Option<History>,
+    /// Which instances are used, as of which touch; see [`ServiceState::usable`].
+    pub(crate) judged: AtomicU64,
 }
+
+/// A verdict of no time.
+pub(crate) const NOT_JUDGED: u64 = u64::MAX;
 
 #[derive(Debug)]
 pub(crate) struct InstanceState {
@@ -86,6 +98,10 @@ pub(crate) struct InstanceState {
     pub(crate) generation: u64,
     pub(crate) lease: Option<Lease>,
     pub(crate) check: Option<Check>,
+    pub(crate) doubt: Option<Box<Doubt>>,
+    /// Why an operator took it out of service, if one did.
+    pub(crate) out: Option<Box<str>>,
+    pub(crate) leaving: Option<Box<Leaving>>,
 }
 
 /// An entry of the timers: when, and which instance.
@@ -102,9 +118,13 @@ pub struct Registry {
     pub(crate) service_names: BTreeMap<(NamespaceId, String), Vec<ServiceId>>,
     pub(crate) operations: Operations,
     pub(crate) instances: usize,
+    generation: u64,
     /// Counts changes of instances: the source of every service's revision, so that none ever repeats.
     pub(crate) revision: u64,
+    /// Of leases, and of the drains of instances that are leaving.
     pub(crate) lease_timers: BTreeSet<Timer>,
+    pub(crate) leaving: BTreeSet<(ServiceId, Arc<str>)>,
+    pub(crate) doubt_timers: BTreeSet<Timer>,
     pub(crate) overdue: BTreeSet<(ServiceId, Arc<str>)>,
     pub(crate) probe_timers: BTreeSet<Timer>,
     pub(crate) trail: Trail,
@@ -123,8 +143,11 @@ impl Registry {
             services: BTreeMap::new(),
             service_names: BTreeMap::new(),
             instances: 0,
+            generation: 0,
             revision: 0,
             lease_timers: BTreeSet::new(),
+            leaving: BTreeSet::new(),
+            doubt_timers: BTreeSet::new(),
             overdue: BTreeSet::new(),
             probe_timers: BTreeSet::new(),
             trail: Trail::default(),
@@ -160,14 +183,7 @@ impl Registry {
                 operation,
                 at,
                 cause: _,
-            } => {
-                if let Some(operation) = operation {
-                    let target = Target::Instance(service, instance.clone());
-                    self.operations
-                        .push(operation, OperationKind::DeregisterInstance, at, target);
-                }
-                self.instance_removed(service, &instance);
-            }
+            } => self.instance_removed(service, &instance, operation, at),
             Record::CustomHealthSet {
                 service,
                 instance,
@@ -184,6 +200,8 @@ impl Registry {
             Record::ServiceAttributesChanged { id, set, removed } => {
                 if let Some(state) = self.services.get_mut(&id) {
                     change(&mut state.attributes, set, &removed);
+                    // One of them says which instances are used.
+                    self.touch(id);
                 }
             }
             Record::TagsChanged {
@@ -195,6 +213,12 @@ impl Registry {
                     change(tags, set, &removed);
                 }
             }
+            Record::InstanceLeaving { .. } => self.instance_leaving(record),
+            Record::AdminHealthSet {
+                service,
+                instance,
+                out,
+            } => self.admin_health_set(service, &instance, out),
         }
     }
 
@@ -209,10 +233,11 @@ impl Registry {
     }
 
     fn reset_applied(&mut self) {
-        let (trail, revision) = (self.trail.dropped(), self.revision);
+        let (trail, revision, generation) = (self.trail.dropped(), self.revision, self.generation);
         *self = Registry::new(self.settings.clone());
         self.trail = trail;
         self.revision = revision;
+        self.generation = generation;
     }
 
     pub(crate) fn namespace_created(&mut self, namespace: Namespace) {
@@ -251,6 +276,7 @@ impl Registry {
             instances: BTreeMap::new(),
             order: Vec::new(),
             history: None,
+            judged: AtomicU64::new(NOT_JUDGED),
         };
         self.services.insert(id, state);
         self.touch(id);
@@ -283,8 +309,10 @@ impl Registry {
             let kind = OperationKind::RegisterInstance;
             self.operations.push(operation, kind, instance.registered, target);
         }
+        // Whoever was leaving has left: this is another.
+        self.settle_leaving(service, &id, instance.registered);
         let old = self.instance(service, &id);
-        let before = old.map(|old| (old.instance.lease_ms, old.health().status));
+        let before = old.map(|old| (old.instance.lease_ms, old.health()));
         let same = old.is_some_and(|old| old.instance.attributes == instance.attributes);
         let until = instance
             .lease_ms
@@ -295,7 +323,7 @@ impl Registry {
         }
         let now = self
             .instance(service, &id)
-            .map(|now| (now.instance.lease_ms, now.health().status));
+            .map(|now| (now.instance.lease_ms, now.health()));
         // A registration that is repeated as a renewal must not wake those who watch.
         if same && before == now {
             self.trail.stir();
@@ -304,13 +332,28 @@ impl Registry {
         }
     }
 
+    /// The operation that waits until the instance has left is done.
+    fn settle_leaving(&mut self, service: ServiceId, instance: &str, at: Timestamp) {
+        let state = self.instance_mut(service, instance);
+        let leaving = state.and_then(|state| state.leaving.as_ref());
+        if let Some(operation) = leaving.and_then(|leaving| leaving.operation) {
+            self.operations.finish(operation, at);
+        }
+    }
+
     /// What `DiscoverInstances` may answer for a service is another set from now on.
-    fn revised(&mut self, service: ServiceId) {
+    pub(crate) fn revised(&mut self, service: ServiceId) {
         self.revision += 1;
         let revision = self.revision;
         if let Some(state) = self.services.get_mut(&service) {
             state.revision = revision;
         }
+    }
+
+    /// A number that no registration of an instance had before in this process.
+    pub(crate) fn next_generation(&mut self) -> u64 {
+        self.generation += 1;
+        self.generation
     }
 
     /// Puts an instance into its service with its timers, keeping the check's verdict if the target is the same.
@@ -324,16 +367,20 @@ impl Registry {
         let id = instance.id.clone();
         let kept = self.detach(service, &id);
         let noted = kept.as_ref().map(|old| old.noted);
-        let generation = self.revision + 1;
+        let generation = self.next_generation();
         let Some(state) = self.services.get_mut(&service) else {
             return;
         };
         let target = instance.address();
+        let (kept, out) = match kept {
+            Some(old) if old.instance.address() == target => (old.check, old.out),
+            Some(old) => (None, old.out),
+            None => (None, None),
+        };
         let check = match (&state.service.health, target) {
-            (HealthSource::Active(_), Some(_)) => Some(
-                kept.and_then(|old| (old.instance.address() == target).then_some(old.check)?)
-                    .map_or_else(|| Check::new(steady), |check| check.probed_at(steady)),
-            ),
+            (HealthSource::Active(_), Some(_)) => {
+                Some(kept.map_or_else(|| Check::new(steady), |check| check.probed_at(steady)))
+            }
             _ => None,
         };
         let ms = instance.lease_ms.unwrap_or_default();
@@ -353,13 +400,30 @@ impl Registry {
             generation,
             lease,
             check,
+            doubt: None,
+            out,
+            leaving: None,
         };
         instance.noted = noted.unwrap_or_else(|| instance.health().status);
         state.instances.insert(id, instance);
         self.instances += 1;
     }
 
-    fn instance_removed(&mut self, service: ServiceId, instance: &Arc<str>) {
+    fn instance_removed(
+        &mut self,
+        service: ServiceId,
+        instance: &Arc<str>,
+        operation: Option<OperationId>,
+        at: Timestamp,
+    ) {
+        self.settle_leaving(service, instance, at);
+        if let Some(operation) = operation.filter(|id| !self.operations.knows(*id)) {
+            let (kind, target) = (
+                OperationKind::DeregisterInstance,
+                Target::Instance(service, instance.clone()),
+            );
+            self.operations.push(operation, kind, at, target);
+        }
         if self.detach(service, instance).is_none() {
             return;
         }
@@ -381,8 +445,17 @@ impl Registry {
                 .remove(&(lease.timer, service, instance.clone()));
             self.overdue.remove(&(service, instance.clone()));
         }
+        if let Some(leaving) = &old.leaving {
+            self.leaving.remove(&(service, instance.clone()));
+            self.lease_timers
+                .remove(&(leaving.until, service, instance.clone()));
+            self.overdue.remove(&(service, instance.clone()));
+        }
         if let Some(check) = &old.check {
             self.probe_timers.remove(&(check.next, service, instance.clone()));
+        }
+        if let Some(doubt) = &old.doubt {
+            self.doubt_timers.remove(&(doubt.next, service, instance.clone()));
         }
         self.instances -= 1;
         Some(old)
@@ -443,46 +516,12 @@ impl Registry {
     }
 }
 
-impl InstanceState {
-    /// The merged health: the worst of the sources that have a say.
-    pub(crate) fn health(&self) -> Health {
-        let flag = |ok: bool| {
-            if ok {
-                HealthStatus::Healthy
-            } else {
-                HealthStatus::Unhealthy
-            }
-        };
-        let lease = self.lease.as_ref().map(|lease| flag(!lease.suspect));
-        let active = self.check.as_ref().map(Check::status);
-        let custom = self.instance.custom.map(flag);
-        let status = [lease, active, custom]
-            .into_iter()
-            .flatten()
-            .max()
-            .unwrap_or(HealthStatus::Healthy);
-        Health {
-            status,
-            lease,
-            active,
-            custom,
-        }
-    }
-
-    /// Whether anything has a say in its health.
-    pub(crate) const fn is_checked(&self) -> bool {
-        self.lease.is_some() || self.check.is_some() || self.instance.custom.is_some()
-    }
-
-    pub(crate) fn view(&self) -> InstanceView {
-        InstanceView {
-            id: self.instance.id.clone(),
-            attributes: self.instance.attributes.clone(),
-            health: self.health(),
-            lease_ms: self.instance.lease_ms,
-            lease_until: self.lease.as_ref().map(|lease| lease.until),
-            creator_request_id: self.instance.creator_request_id.clone(),
-            registered: self.instance.registered,
+impl NamespaceState {
+    pub(crate) fn view(&self, settings: &Settings) -> NamespaceView {
+        NamespaceView {
+            namespace: self.namespace.clone(),
+            soa_ttl: self.namespace.soa_ttl.unwrap_or(settings.dns_ttl),
+            services: self.services,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use tsugite_base::{Decision, Invalid, Now};
 
-use crate::command::{CreateService, Listed, Page, ServiceView};
+use crate::command::{CreateService, Listed, Page};
 use crate::error::{
     CreateServiceError, DeleteServiceError, ListError, NamespaceNotFound, ResourceInUse,
     ResourceLimitExceeded, ServiceAlreadyExists, ServiceNotFound,
@@ -12,6 +12,7 @@ use crate::record::Record;
 use crate::registry::Registry;
 use crate::tags::first_tags;
 use crate::validate;
+use crate::views::ServiceView;
 
 impl Registry {
     /// Creates a service. The same `CreatorRequestId` for the same service answers as the first time did.

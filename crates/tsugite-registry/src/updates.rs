@@ -6,7 +6,7 @@ use crate::check::Check;
 use crate::command::{UpdateNamespace, UpdateService};
 use crate::error::{DuplicateRequest, NamespaceNotFound, UpdateNamespaceError, UpdateServiceError};
 use crate::model::{
-    CheckKind, DnsConfig, DnsRecord, HealthCheck, HealthSource, NamespaceKind, OperationId, OperationKind,
+    DnsConfig, DnsRecord, HealthCheck, HealthSource, NamespaceKind, OperationId, OperationKind,
     RoutingPolicy, Service, ServiceId, Validation,
 };
 use crate::operations::Target;
@@ -199,22 +199,18 @@ fn new_dns(service: &Service, records: Vec<DnsRecord>) -> Result<DnsConfig, Inva
 
 /// The active check as it is from now on; pushed health is neither added nor removed.
 fn new_health(service: &Service, check: Option<HealthCheck>) -> Result<HealthSource, Invalid> {
-    let name = |kind: &CheckKind| match kind {
-        CheckKind::Http { .. } => "HTTP",
-        CheckKind::Tcp => "TCP",
-    };
     match (&service.health, check) {
         (HealthSource::Custom, None) => Ok(HealthSource::Custom),
         (HealthSource::Custom, Some(check)) => Err(Invalid::new(
             "HealthCheckConfig",
-            name(&check.kind),
+            check.kind.name(),
             "cannot be added to a service with a HealthCheckCustomConfig",
         )),
-        (HealthSource::Active(old), Some(check)) if name(&old.kind) != name(&check.kind) => {
+        (HealthSource::Active(old), Some(check)) if old.kind.name() != check.kind.name() => {
             Err(Invalid::new(
                 "HealthCheckConfig type",
-                name(&check.kind),
-                format!("must be that of the service, which is {}", name(&old.kind)),
+                check.kind.name(),
+                format!("must be that of the service, which is {}", old.kind.name()),
             ))
         }
         (_, Some(check)) => Ok(HealthSource::Active(check)),

@@ -7,10 +7,12 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use tsugite_base::Invalid;
 
 use crate::command::Protocol;
+use crate::health::MIN_AVAILABLE;
 use crate::instances::{
-    ALIAS, CNAME, DESCRIPTORS, EC2_INSTANCE, INIT_HEALTH, IPV4, IPV6, LEASE, OPENAPI, PORT, PROTOCOL, WEIGHT,
-    ZONE,
+    ALIAS, CNAME, DESCRIPTORS, DRAIN, EC2_INSTANCE, INIT_HEALTH, IPV4, IPV6, LEASE, OPENAPI, PORT, PROTOCOL,
+    WEIGHT, ZONE,
 };
+use crate::leaving::DRAIN_MS;
 use crate::model::{
     Attributes, CheckKind, DnsConfig, HealthCheck, HealthSource, NamespaceKind, RecordType, RoutingPolicy,
     Service, Tags,
@@ -37,6 +39,8 @@ const CUSTOM_ATTRIBUTES: usize = 30;
 const ATTRIBUTE_CHARS: usize = 5_000;
 /// Longest attribute key, in characters.
 const KEY_CHARS: usize = 255;
+/// Longest note of an operator, in characters.
+const NOTE_CHARS: usize = 1024;
 /// Longest attribute value, in characters.
 const VALUE_CHARS: usize = 1024;
 /// Longest path of a health check, in characters.
@@ -171,8 +175,16 @@ pub(crate) fn service_attributes(attributes: &Attributes) -> Result<(), Invalid>
         }
         at_most("Attributes key", Some(key), KEY_CHARS)?;
         at_most(key, Some(value), VALUE_CHARS)?;
+        if key == MIN_AVAILABLE && !value.parse().is_ok_and(|percent: u32| percent <= 100) {
+            return Err(Invalid::new(key, value, "must be a whole number from 0 to 100"));
+        }
     }
     Ok(())
+}
+
+/// Why an operator did something.
+pub(crate) fn note(text: Option<&str>) -> Result<(), Invalid> {
+    at_most("note", text, NOTE_CHARS)
 }
 
 fn at_most(what: &str, text: Option<&str>, limit: usize) -> Result<(), Invalid> {
@@ -230,11 +242,17 @@ pub(crate) fn health(source: &HealthSource) -> Result<(), Invalid> {
         unhealthy,
         healthy,
     } = check;
-    if let CheckKind::Http { path } = kind
+    if let CheckKind::Http { path } | CheckKind::Https { path, .. } = kind
         && (!path.starts_with('/') || path.len() > PATH_CHARS || !graphic(path))
     {
         let rule = "must start with / and be at most 255 printable characters without spaces";
         return Err(Invalid::new("ResourcePath", path, rule));
+    }
+    if let CheckKind::Grpc { service } = kind
+        && (service.len() > PATH_CHARS || !graphic(service))
+    {
+        let rule = "must be at most 255 printable characters without spaces";
+        return Err(Invalid::new("checked service", service, rule));
     }
     let range = tsugite_base::invalid::in_range;
     range("interval in milliseconds", (*interval_ms).into(), 50..=86_400_000)?;
@@ -390,6 +408,7 @@ fn special(key: &str, value: &str, service: &Service) -> Result<(), Invalid> {
         PROTOCOL if Protocol::parse(value).is_none() => refuse("must be http, h2c or grpc"),
         WEIGHT if beyond(WEIGHTS) => refuse("must be a number between 0 and 1000"),
         LEASE if beyond(LEASE_MS) => refuse("must be a number of milliseconds between 100 and 86400000"),
+        DRAIN if beyond(DRAIN_MS) => refuse("must be a number of milliseconds between 0 and 3600000"),
         ZONE if value.is_empty() => refuse("must not be empty"),
         OPENAPI | DESCRIPTORS if !is_location(value) => refuse("must be a path or an http or https URL"),
         _ => Ok(()),

@@ -11,9 +11,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tsugite_engine::RegistryStore;
 use tsugite_gateway::Shared;
-use tsugite_registry::{
-    HealthStatus, InstanceView, ServiceId, ServiceView, address_of, protocol_of, weight_of,
-};
+use tsugite_registry::{InstanceView, ServiceId, ServiceView, address_of, protocol_of, weight_of};
 use tsugite_traffic::table::DEFAULT_TIMEOUT;
 use tsugite_traffic::{Endpoint, Protocol, Route, ServiceKey, ServiceSpec, TableBuilder};
 
@@ -36,6 +34,7 @@ pub struct Feed<S> {
     seen: u64,
     services: HashMap<ServiceId, Arc<ServiceSpec>>,
     warned: Vec<String>,
+    published: watch::Sender<u64>,
 }
 
 impl<S: RegistryStore> Feed<S> {
@@ -49,7 +48,13 @@ impl<S: RegistryStore> Feed<S> {
             seen: 0,
             services: HashMap::new(),
             warned: Vec::new(),
+            published: watch::Sender::new(0),
         }
+    }
+
+    /// The number of the registry's change ([`tsugite_registry::Changes::seen`]) that the table in force is made of.
+    pub fn published(&self) -> watch::Receiver<u64> {
+        self.published.subscribe()
     }
 
     /// Publishes a table for as long as it is polled, whenever something changed.
@@ -91,6 +96,7 @@ impl<S: RegistryStore> Feed<S> {
         });
         match built.await {
             Ok((warnings, took)) => {
+                self.published.send_replace(self.seen);
                 self.warn(warnings);
                 took
             }
@@ -129,17 +135,16 @@ fn publish(gateway: &Shared, config: &Config, services: &[Arc<ServiceSpec>]) -> 
     warnings
 }
 
-/// The instances that may take calls: those that are healthy, or all if none is.
+/// The instances that take calls, and those that are leaving.
 fn spec(view: &ServiceView, instances: &[InstanceView]) -> ServiceSpec {
-    let healthy = |i: &&InstanceView| i.health.status == HealthStatus::Healthy;
-    let mut endpoints: Vec<_> = instances.iter().filter(healthy).filter_map(endpoint).collect();
-    if endpoints.is_empty() {
-        endpoints = instances.iter().filter_map(endpoint).collect();
-    }
+    let endpoints = instances.iter().filter(|i| i.takes_calls).filter_map(endpoint);
+    let endpoints = endpoints.collect();
     let key = ServiceKey::new(&view.namespace_name, &view.service.name);
     let mut spec = ServiceSpec::new(key, endpoints);
-    let reachable = instances.iter().filter(|i| address_of(&i.attributes).is_some());
-    spec.unhealthy = reachable.count() - spec.endpoints.len();
+    let leaving = instances.iter().filter(|i| i.health.leaving);
+    spec.leaving = leaving.filter_map(endpoint).collect();
+    let reachable = instances.iter().filter(|i| !i.health.leaving && address_of(&i.attributes).is_some());
+    spec.unhealthy = reachable.count().saturating_sub(spec.endpoints.len());
     for declared in instances.iter().filter_map(|i| i.attributes.get(GRPC_SERVICES)) {
         spec.declare_grpc_services(declared);
     }
@@ -245,7 +250,7 @@ mod tests {
         }
     }
 
-    fn instance(id: &str, status: HealthStatus, attributes: &[(&str, &str)]) -> InstanceView {
+    fn instance(id: &str, takes_calls: bool, attributes: &[(&str, &str)]) -> InstanceView {
         let attributes: tsugite_registry::Attributes = attributes
             .iter()
             .map(|&(k, v)| (k.to_owned(), v.to_owned()))
@@ -254,47 +259,39 @@ mod tests {
             id: id.into(),
             attributes: Packed::from(&attributes),
             health: Health {
-                status,
-                lease: None,
-                active: None,
-                custom: None,
+                leaving: id == "leaving",
+                ..Health::default()
             },
-            lease_ms: None,
-            lease_until: None,
-            creator_request_id: None,
-            registered: Timestamp(0),
+            takes_calls,
+            ..InstanceView::default()
         }
     }
 
     const WHERE: (&str, &str) = ("AWS_INSTANCE_IPV4", "127.0.0.1");
 
     #[test]
-    fn healthy_instances_take_calls_or_all_if_none_is_healthy() {
-        use HealthStatus::{Healthy, Unhealthy, Unknown};
-        for (statuses, expected) in [
-            (&[Healthy, Unhealthy, Unknown, Healthy][..], &["0", "3"][..]),
-            (&[Unhealthy, Unknown], &["0", "1"]),
-            (&[], &[]),
-        ] {
-            let made = statuses.iter().enumerate();
-            let instances: Vec<_> = made
-                .map(|(n, status)| instance(&n.to_string(), *status, &[WHERE]))
-                .collect();
-            let spec = spec(&view(), &instances);
-            let ids: Vec<_> = spec.endpoints.iter().map(|e| e.id.as_str()).collect();
-            assert_eq!(ids, expected, "{statuses:?}");
-        }
+    fn those_that_take_calls_and_those_that_leave_are_told_apart() {
+        let instances = [
+            instance("a", true, &[WHERE]),
+            instance("b", false, &[WHERE]),
+            instance("leaving", false, &[WHERE]),
+        ];
+        let spec = spec(&view(), &instances);
+        let ids = |endpoints: &[Endpoint]| endpoints.iter().map(|e| e.id.clone()).collect::<Vec<_>>();
+        assert_eq!(
+            (ids(&spec.endpoints), ids(&spec.leaving)),
+            (vec!["a".into()], vec!["leaving".into()])
+        );
     }
 
     #[test]
     fn attributes_say_where_and_what() {
-        let healthy = HealthStatus::Healthy;
         let instances = [
-            instance("nowhere", healthy, &[("AWS_INSTANCE_PORT", "1")]),
-            instance("plain", healthy, &[WHERE]),
+            instance("nowhere", true, &[("AWS_INSTANCE_PORT", "1")]),
+            instance("plain", true, &[WHERE]),
             instance(
                 "kitchen",
-                healthy,
+                true,
                 &[
                     ("AWS_INSTANCE_IPV6", "::1"),
                     ("AWS_INSTANCE_PORT", "50051"),

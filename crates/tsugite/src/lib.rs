@@ -13,6 +13,7 @@ pub mod demo;
 pub mod dns;
 pub mod feed;
 pub mod health;
+pub mod leaving;
 pub mod process;
 pub mod run;
 pub mod signing;

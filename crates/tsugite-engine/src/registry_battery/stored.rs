@@ -2,10 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a step that fails fails the test")]
 
+use std::time::Duration;
+
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tsugite_registry::*;
 
-use super::{LEASE_MS, Stage, discover, map, named, orders, put, registration, statuses, uuid};
+use super::{LEASE_MS, SOON, Stage, discover, map, named, orders, put, registration, statuses, uuid};
 use crate::{Failure, RegistryStore};
 
 /// Register, find, change, deregister, delete; each step with its operation.
@@ -42,6 +45,7 @@ pub async fn an_instance_goes_through_its_life<S: Stage<Store: RegistryStore>>(s
         operation: uuid(5),
         service,
         instance: "i1".into(),
+        drain_ms: None,
     };
     assert_eq!(store.deregister_instance(gone).await.unwrap(), uuid(5));
     assert!(discover(&store, HealthFilter::All).await.is_empty());
@@ -165,6 +169,7 @@ pub async fn acknowledged_registrations_survive_a_restart<S: Stage<Store: Regist
         operation: uuid(90),
         service,
         instance: "i07".into(),
+        drain_ms: None,
     };
     store.deregister_instance(gone).await.unwrap();
     let revision = store
@@ -190,6 +195,79 @@ pub async fn acknowledged_registrations_survive_a_restart<S: Stage<Store: Regist
         store.get_operation(uuid(90)).await.unwrap().kind,
         OperationKind::DeregisterInstance
     );
+}
+
+/// Who is leaving leaves after a restart too, and the operation that waits for it ends then.
+pub async fn leaving_is_kept<S: Stage<Store: RegistryStore>>(stage: &mut S) {
+    let store = stage.store();
+    let service = orders(&store, HealthSource::None).await;
+    for (n, id) in ["told", "in-time"].into_iter().enumerate() {
+        let n = u8::try_from(n).unwrap();
+        store
+            .register_instance(registration(service, id, &[], 10 + n))
+            .await
+            .unwrap();
+        let gone = DeregisterInstance {
+            operation: uuid(20 + n),
+            service,
+            instance: id.into(),
+            drain_ms: Some(30_000),
+        };
+        assert_eq!(store.deregister_instance(gone).await.unwrap(), uuid(20 + n));
+    }
+    drop(store);
+    stage.restart();
+    let store = stage.store();
+    let status = async |n| store.get_operation(uuid(n)).await.unwrap().status;
+    assert_eq!(
+        (status(20).await, status(21).await),
+        (OperationStatus::Pending, OperationStatus::Pending)
+    );
+    assert!(discover(&store, HealthFilter::default()).await.is_empty());
+    let (_, leavers) = store.leavers().await;
+    let told = leavers
+        .iter()
+        .find(|leaver| &*leaver.key.instance == "told")
+        .unwrap();
+    store.finish_leaving(told.clone()).await.unwrap();
+    assert_eq!(
+        (status(20).await, status(21).await),
+        (OperationStatus::Success, OperationStatus::Pending)
+    );
+    stage.pass(Duration::from_secs(30));
+    let mut changes = store.registry_changes();
+    let wait = async {
+        while !store.leavers().await.1.is_empty() {
+            changes.changed().await.unwrap();
+        }
+    };
+    timeout(SOON, wait).await.unwrap();
+    assert_eq!(status(21).await, OperationStatus::Success);
+    assert!(discover(&store, HealthFilter::All).await.is_empty());
+}
+
+/// What an operator said of an instance is durable.
+pub async fn an_operators_word_is_kept<S: Stage<Store: RegistryStore>>(stage: &mut S) {
+    let store = stage.store();
+    store.put_instance(put("i1", None)).await.unwrap();
+    let out = |out: Option<&str>| SetAdminHealth {
+        name: named("i1"),
+        out: out.map(str::to_owned),
+    };
+    store.set_admin_health(out(Some("a new disk"))).await.unwrap();
+    drop(store);
+    stage.restart();
+    let store = stage.store();
+    assert_eq!(statuses(&store).await, [("i1".into(), HealthStatus::Unhealthy)]);
+    store.set_admin_health(out(None)).await.unwrap();
+    assert_eq!(statuses(&store).await, [("i1".into(), HealthStatus::Healthy)]);
+    let beats = Heartbeats {
+        namespace: "internal".into(),
+        service: "orders".into(),
+        instances: (0..5_000).map(|n| format!("i{n}")).collect(),
+    };
+    let unknown = store.heartbeats(beats).await.unwrap();
+    assert_eq!((unknown.len(), unknown[0].as_str()), (4_999, "i0"));
 }
 
 /// A pushed status is durable.

@@ -1,6 +1,7 @@
 //! The registry over the log.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 
 use tokio::sync::watch;
 use tsugite_base::{Decision, Timestamp};
@@ -8,6 +9,9 @@ use tsugite_engine::{Failure, RegistryStore, Unavailable};
 use tsugite_registry::*;
 
 use super::LogStore;
+
+/// Leases that are renewed under one hold of the store's lock.
+const HEARTBEATS_AT_ONCE: usize = 1_024;
 
 /// The outcome of a command that no rule refuses.
 fn unrefused<T>(outcome: Result<T, Failure<Infallible>>) -> Result<T, Unavailable> {
@@ -180,7 +184,8 @@ impl RegistryStore for LogStore {
             let put = cmd.clone();
             let outcome = self.commit(|d, now| d.registry.put_instance(put, now)).await?;
             // Between the decision and the renewal the lease may have run out: then it is a new registration.
-            if outcome != PutOutcome::Renewed || self.heartbeat(name.clone()).await.is_ok() {
+            let renewed = outcome == PutOutcome::Renewed;
+            if !renewed || self.heartbeat(name.clone()).await.is_ok() {
                 return Ok(outcome);
             }
         }
@@ -188,6 +193,44 @@ impl RegistryStore for LogStore {
 
     async fn delete_instance(&self, name: InstanceName) -> Result<(), Failure<NamedError>> {
         self.commit(|d, now| d.registry.delete_instance(&name, now)).await
+    }
+
+    async fn leave_instance(&self, cmd: LeaveInstance) -> Result<InstanceKey, Failure<NamedError>> {
+        self.commit(|d, now| d.registry.leave_instance(&cmd, now)).await
+    }
+
+    async fn leavers(&self) -> (u64, Vec<Leaver>) {
+        self.read(|d, _| d.registry.leavers()).await
+    }
+
+    async fn finish_leaving(&self, leaver: Leaver) -> Result<(), Unavailable> {
+        unrefused(
+            self.commit(|d, now| Ok(d.registry.finish_leaving(&leaver, now)))
+                .await,
+        )
+    }
+
+    async fn set_admin_health(&self, cmd: SetAdminHealth) -> Result<(), Failure<AdminHealthError>> {
+        self.commit(|d, _| d.registry.set_admin_health(cmd)).await
+    }
+
+    async fn heartbeats(&self, cmd: Heartbeats) -> Result<Vec<String>, Failure<DiscoverError>> {
+        let mut unknown = Vec::new();
+        // Some at a time, so that nobody waits long for the store.
+        for instances in cmd.instances.chunks(HEARTBEATS_AT_ONCE) {
+            let some = Heartbeats {
+                namespace: cmd.namespace.clone(),
+                service: cmd.service.clone(),
+                instances: instances.to_vec(),
+            };
+            let missing = self.volatile(|d, now| d.registry.heartbeats(&some, now));
+            unknown.extend(missing.map_err(Failure::Refused)?);
+        }
+        Ok(unknown)
+    }
+
+    fn report_unreachable(&self, who: &InstanceName, address: SocketAddr) -> bool {
+        self.volatile(|d, now| d.registry.report_unreachable(who, address, now))
     }
 
     async fn heartbeat(&self, name: InstanceName) -> Result<Renewal, Failure<NamedError>> {
@@ -241,6 +284,6 @@ impl RegistryStore for LogStore {
     }
 
     fn probe_result(&self, result: ProbeResult) -> bool {
-        self.volatile(|d, _| d.registry.probe_result(&result))
+        self.volatile(|d, now| d.registry.probe_result(&result, now))
     }
 }

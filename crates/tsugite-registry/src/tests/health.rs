@@ -22,12 +22,8 @@ fn probes(rig: &mut Rig) -> Vec<Probe> {
 }
 
 fn report(rig: &mut Rig, probe: &Probe, passed: bool) -> bool {
-    rig.registry.probe_result(&ProbeResult {
-        service: probe.service,
-        instance: probe.instance.clone(),
-        generation: probe.generation,
-        passed,
-    })
+    let now = rig.now();
+    rig.registry.probe_result(&answer(probe, passed), now)
 }
 
 fn active(rig: &Rig, service: ServiceId, id: &str) -> HealthStatus {
@@ -121,6 +117,7 @@ fn what_leaves_or_has_no_address_is_not_probed() {
         operation: Uuid([8; 16]),
         service,
         instance: "i1".into(),
+        drain_ms: None,
     };
     let probe = probes(&mut rig).remove(0);
     rig.run(|r, now| r.deregister_instance(&gone, now)).unwrap();
@@ -199,9 +196,52 @@ fn the_verdict_is_the_worst_of_the_sources() {
     rig.pass(12_000);
     let merged = Health {
         status: HealthStatus::Unhealthy,
-        lease: Some(HealthStatus::Unhealthy),
+        decided_by: Some(HealthSay::Lease),
+        lease: Some(LeaseHealth::Unhealthy),
         active: Some(HealthStatus::Healthy),
+        flapping: false,
         custom: None,
+        passive: None,
+        admin: None,
+        leaving: false,
     };
     assert_eq!(health(&rig), merged);
+}
+
+#[test]
+fn a_check_that_changes_its_mind_too_often_is_not_listened_to_for_a_minute() {
+    use HealthStatus::{Healthy, Unhealthy};
+    let quick = HealthCheck {
+        unhealthy: 1,
+        healthy: 1,
+        ..check()
+    };
+    let (mut rig, service) = Rig::orders(HealthSource::Active(quick));
+    rig.register(service, "i1", WHERE).unwrap();
+    let probe = probes(&mut rig).remove(0);
+    report(&mut rig, &probe, true);
+    let flapping = |rig: &Rig| rig.registry.get_instance(service, "i1").unwrap().health.flapping;
+    for passed in [false, true, false, true] {
+        rig.now += 5_000;
+        assert!(report(&mut rig, &probe, passed));
+        assert!(!flapping(&rig));
+    }
+    // The fifth change within a minute does not happen, nor any for a minute.
+    rig.now += 5_000;
+    assert!(!report(&mut rig, &probe, false));
+    assert_eq!((active(&rig, service, "i1"), flapping(&rig)), (Healthy, true));
+    rig.now += 59_999;
+    assert!(!report(&mut rig, &probe, false));
+    assert_eq!(active(&rig, service, "i1"), Healthy);
+    rig.now += 1;
+    assert!(report(&mut rig, &probe, false), "then it is believed again");
+    assert_eq!((active(&rig, service, "i1"), flapping(&rig)), (Unhealthy, false));
+    // Four changes, then a pause of a minute: no flapping.
+    rig.now += 60_001;
+    for passed in [true, false, true, false] {
+        assert!(report(&mut rig, &probe, passed));
+    }
+    rig.now += 60_001;
+    assert!(report(&mut rig, &probe, true));
+    assert!(!flapping(&rig));
 }

@@ -1,14 +1,18 @@
 //! The registry driven by hand, with a clock that only the test moves.
 
 mod discover;
+mod doubts;
 mod health;
 mod history;
 mod leases;
+mod leaving;
 mod model;
 mod put;
 mod records;
 mod updates;
 mod watch;
+
+use std::collections::BTreeSet;
 
 use tsugite_base::{Decision, Now, Place, Timestamp, Uuid};
 
@@ -20,6 +24,8 @@ struct Rig {
     now: u64,
     drawn: u64,
     log: Vec<Vec<u8>>,
+    /// Instances that answer when they are asked because they are in doubt.
+    alive: BTreeSet<String>,
 }
 
 impl Rig {
@@ -33,6 +39,7 @@ impl Rig {
             now: 1_000_000,
             drawn: 0,
             log: Vec::new(),
+            alive: BTreeSet::new(),
         }
     }
 
@@ -159,17 +166,34 @@ impl Rig {
         outcome
     }
 
-    /// Lets time pass as the store does: advance at each deadline, then remove what is over.
+    /// Lets time pass as the store does: advance at each deadline, then remove what is over. Those in doubt are asked.
     fn pass(&mut self, ms: u64) {
         let end = self.now + ms;
-        while let Some(due) = self.registry.next_deadline().filter(|due| due.0 <= end) {
+        loop {
+            let asked = self.registry.doubt_timers.first().map(|timer| timer.0);
+            let next = self.registry.next_deadline().into_iter().chain(asked).min();
+            let Some(due) = next.filter(|due| due.0 <= end) else {
+                break;
+            };
             self.now = self.now.max(due.0);
             let now = self.now();
             self.registry.advance(now);
+            self.ask();
             let decision = self.registry.expire(now);
             self.take(decision);
         }
         self.now = end;
+    }
+
+    /// Asks those in doubt whose time has come; answers who was asked.
+    fn ask(&mut self) -> Vec<String> {
+        let (now, mut probes) = (self.now(), Vec::new());
+        self.registry.due_doubts(usize::MAX, now, &mut probes);
+        for probe in &probes {
+            let passed = self.alive.contains(&*probe.instance);
+            self.registry.probe_result(&answer(probe, passed), now);
+        }
+        probes.iter().map(|probe| probe.instance.to_string()).collect()
     }
 
     fn status(&self, id: &str) -> Option<HealthStatus> {
@@ -185,6 +209,16 @@ impl Rig {
         }
         replayed.grant_leases(self.now());
         replayed
+    }
+}
+
+fn answer(probe: &Probe, passed: bool) -> ProbeResult {
+    ProbeResult {
+        service: probe.service,
+        instance: probe.instance.clone(),
+        generation: probe.generation,
+        purpose: probe.purpose,
+        passed,
     }
 }
 

@@ -85,6 +85,7 @@ fn what_holds_something_cannot_be_deleted() {
         operation: Uuid([8; 16]),
         service,
         instance: "i1".into(),
+        drain_ms: None,
     };
     rig.run(|r, now| r.deregister_instance(&gone, now)).unwrap();
     assert!(rig.run(|r, now| r.deregister_instance(&gone, now)).is_err());
@@ -272,6 +273,7 @@ fn limits_hold() {
         instances: 1,
         dns_ttl: 1,
         validation: Validation::Lenient,
+        min_available_percent: 50,
     };
     let mut rig = Rig::with(settings);
     let namespace = rig.namespace("a", NamespaceKind::Http).unwrap();
@@ -425,6 +427,7 @@ fn revisions_grow_with_instances_and_never_repeat() {
         operation: Uuid([8; 16]),
         service,
         instance: "i".into(),
+        drain_ms: None,
     };
     rig.run(|r, now| r.deregister_instance(&gone, now)).unwrap();
     grew(&rig, true);

@@ -64,7 +64,9 @@ fn arb_dns() -> impl Strategy<Value = DnsConfig> {
 fn arb_health() -> impl Strategy<Value = HealthSource> {
     let kind = prop_oneof![
         arb_text().prop_map(|path| CheckKind::Http { path }),
-        Just(CheckKind::Tcp)
+        Just(CheckKind::Tcp),
+        (arb_text(), any::<bool>()).prop_map(|(path, verify)| CheckKind::Https { path, verify }),
+        arb_text().prop_map(|service| CheckKind::Grpc { service }),
     ];
     let check = (kind, any::<[u32; 4]>()).prop_map(|(kind, n)| HealthCheck {
         kind,
@@ -180,8 +182,33 @@ fn arb_change() -> impl Strategy<Value = Record> {
     ]
 }
 
+fn arb_leaving() -> impl Strategy<Value = Record> {
+    let operation = proptest::option::of(arb_uuid());
+    let times = (any::<u32>(), arb_time(), arb_time());
+    prop_oneof![
+        (any::<u64>(), arb_text(), operation, times).prop_map(|(id, instance, operation, times)| {
+            Record::InstanceLeaving {
+                service: ServiceId(id),
+                instance: instance.into(),
+                operation,
+                drain_ms: times.0,
+                at: times.1,
+                steady: times.2,
+            }
+        }),
+        (any::<u64>(), arb_text(), proptest::option::of(arb_text())).prop_map(|(id, instance, out)| {
+            Record::AdminHealthSet {
+                service: ServiceId(id),
+                instance: instance.into(),
+                out,
+            }
+        }),
+    ]
+}
+
 fn arb_record() -> impl Strategy<Value = Record> {
-    let cause = prop_oneof![Just(Removal::Deregistered), Just(Removal::Expired)];
+    let causes = [Removal::Deregistered, Removal::Expired, Removal::Left];
+    let cause = prop::sample::select(causes.to_vec());
     prop_oneof![
         arb_namespace().prop_map(Record::NamespaceCreated),
         (any::<u64>(), arb_uuid(), arb_time()).prop_map(|(id, operation, at)| Record::NamespaceDeleted {
@@ -221,6 +248,7 @@ fn arb_record() -> impl Strategy<Value = Record> {
         }),
         Just(Record::Reset),
         arb_change(),
+        arb_leaving(),
     ]
 }
 
@@ -232,7 +260,10 @@ enum Step {
     Service(u8, u8, HealthSource),
     DeleteService(u8),
     Register(u8, u8, u8),
-    Deregister(u8, u8),
+    Deregister(u8, u8, Option<u16>),
+    Finish,
+    Admin(u8, Option<u8>),
+    Leave(u8, u16),
     Health(u8, u8, bool),
     Put(u8, Option<u16>),
     Pass(u16),
@@ -256,7 +287,11 @@ fn arb_step() -> impl Strategy<Value = Step> {
         3 => (small(), small(), health).prop_map(|(n, s, h)| Step::Service(n, s, h)),
         1 => small().prop_map(Step::DeleteService),
         6 => (small(), small(), small()).prop_map(|(s, i, a)| Step::Register(s, i, a)),
-        3 => (small(), small()).prop_map(|(s, i)| Step::Deregister(s, i)),
+        4 => (small(), small(), proptest::option::of(0..9_000u16))
+            .prop_map(|(s, i, drain)| Step::Deregister(s, i, drain)),
+        2 => Just(Step::Finish),
+        2 => (small(), proptest::option::of(small())).prop_map(|(i, out)| Step::Admin(i, out)),
+        2 => (small(), 0..9_000u16).prop_map(|(i, drain)| Step::Leave(i, drain)),
         3 => (small(), small(), any::<bool>()).prop_map(|(s, i, h)| Step::Health(s, i, h)),
         4 => (small(), proptest::option::of(100..20_000u16)).prop_map(|(i, l)| Step::Put(i, l)),
         4 => (0..20_000u16).prop_map(Step::Pass),
@@ -310,11 +345,13 @@ impl Rig {
                 let at = format!("127.0.0.{a}");
                 let _ = self.register(service, &format!("i{i}"), &[(IPV4, &at)]);
             }
-            Step::Deregister(s, i) => {
+            Step::Finish | Step::Admin(..) | Step::Leave(..) => self.leaving_step(step),
+            Step::Deregister(s, i, drain) => {
                 let command = DeregisterInstance {
                     operation: self.draw_uuid(),
                     service: self.nth_service(s),
                     instance: format!("i{i}"),
+                    drain_ms: drain.map(u32::from),
                 };
                 let _ = self.run(|r, now| r.deregister_instance(&command, now));
             }
@@ -337,6 +374,33 @@ impl Rig {
                 let record = self.registry.reset(self.now());
                 self.take(Decision::record(vec![record], ()));
             }
+        }
+    }
+
+    /// Takes a step about instances that leave or are out of service.
+    fn leaving_step(&mut self, step: &Step) {
+        match *step {
+            Step::Finish => {
+                for leaver in self.registry.leavers().1.into_iter().take(1) {
+                    let decision = self.registry.finish_leaving(&leaver, self.now());
+                    self.take(decision);
+                }
+            }
+            Step::Admin(i, out) => {
+                let command = SetAdminHealth {
+                    name: named(&format!("i{i}")),
+                    out: out.map(|out| out.to_string()),
+                };
+                let _ = self.run(|r, _| r.set_admin_health(command));
+            }
+            Step::Leave(i, drain) => {
+                let command = LeaveInstance {
+                    name: named(&format!("i{i}")),
+                    drain_ms: drain.into(),
+                };
+                let _ = self.run(|r, now| r.leave_instance(&command, now));
+            }
+            _ => unreachable!("the other steps change something else"),
         }
     }
 
@@ -397,7 +461,11 @@ impl Rig {
         let instances: Vec<_> = r.services.values().flat_map(|s| s.instances.values()).collect();
         assert_eq!(r.instances, instances.len());
         let leased = instances.iter().filter(|i| i.lease.is_some()).count();
-        assert_eq!(r.lease_timers.len() + r.overdue.len(), leased);
+        let leaving = instances.iter().filter(|i| i.leaving.is_some()).count();
+        assert_eq!(r.leaving.len(), leaving);
+        assert_eq!(r.lease_timers.len() + r.overdue.len(), leased + leaving);
+        let doubted = instances.iter().filter(|i| i.doubt.is_some()).count();
+        assert_eq!(r.doubt_timers.len(), doubted);
         assert_eq!(
             r.probe_timers.len(),
             instances.iter().filter(|i| i.check.is_some()).count()

@@ -115,12 +115,8 @@ fn a_check_that_comes_or_goes_reaches_every_instance() {
     assert_eq!(probes.len(), 1, "only what has an address can be probed");
     let status = |rig: &Rig| rig.registry.get_instance(service, "i").unwrap().health.status;
     assert_eq!(status(&rig), HealthStatus::Unknown);
-    rig.registry.probe_result(&ProbeResult {
-        service,
-        instance: "i".into(),
-        generation: probes[0].generation,
-        passed: false,
-    });
+    let now = rig.now();
+    rig.registry.probe_result(&answer(&probes[0], false), now);
     let patient = with(Some(HealthCheck {
         unhealthy: 5,
         ..check
@@ -282,27 +278,46 @@ fn a_lease_among_the_attributes_is_kept() {
     assert!(rig.registry.get_instance(service, "i").is_err());
 }
 
-/// A snapshot of the first format: a namespace, a service and an instance of it, as version 0.1 wrote them.
+/// Snapshots of earlier formats: a namespace, a service and an instance of it, as versions before wrote them.
 #[test]
-fn snapshots_of_the_first_format_are_read() {
+fn snapshots_of_earlier_formats_are_read() {
+    use tsugite_base::codec::Put as _;
+
     let (mut rig, service) = Rig::orders(HealthSource::Custom);
     rig.register(service, "i", &[("color", "red")]).unwrap();
-    let second = snapshot(&rig.registry);
-    // What the second format added to this state: no tags and no updater of the namespace, no tags and no attributes
-    // of the service.
-    let mut first = vec![1];
-    let mut namespace = Vec::new();
-    crate::codec::put_namespace(
-        &mut namespace,
-        &rig.registry.namespaces.values().next().unwrap().namespace,
-    );
-    let mut stored = Vec::new();
-    crate::codec::put_service(&mut stored, &rig.registry.services[&service].service);
-    let head = 1 + 8 + 8 + namespace.len();
-    let body = head + 4 + 1 + 8 + stored.len();
-    first.extend_from_slice(&second[1..head]);
-    first.extend_from_slice(&second[head + 4 + 1..body]);
-    first.extend_from_slice(&second[body + 4 + 4..]);
-    let restored = Registry::restore(&first, Settings::default(), rig.now()).unwrap();
-    assert_eq!(snapshot(&restored), second);
+    let registry = &rig.registry;
+    let state = &registry.services[&service];
+    for format in [1, 2] {
+        let mut old = vec![format];
+        old.put_u64(registry.revision);
+        old.put_u64(1);
+        crate::codec::put_namespace(&mut old, &registry.namespaces.values().next().unwrap().namespace);
+        if format > 1 {
+            // No tags, no updater.
+            old.put_u32(0);
+            old.put_u8(0);
+        }
+        old.put_u64(1);
+        crate::codec::put_service(&mut old, &state.service);
+        if format > 1 {
+            // No tags, no attributes.
+            old.put_u32(0);
+            old.put_u32(0);
+        }
+        old.put_u64(state.revision);
+        old.put_u64(1);
+        crate::codec::put_instance(&mut old, &state.instances["i"].instance);
+        let operations: Vec<_> = registry.operations.iter().collect();
+        old.put_u64(operations.len() as u64);
+        for operation in operations {
+            old.extend_from_slice(&operation.id.0);
+            old.put_u8(if operation.instance.is_some() { 2 } else { 0 });
+            old.put_time(operation.at);
+            old.put_option(operation.namespace, |out, id| out.put_u64(id.0));
+            old.put_option(operation.service, |out, id| out.put_u64(id.0));
+            old.put_option(operation.instance.as_deref(), |out, id| out.put_str(id));
+        }
+        let restored = Registry::restore(&old, Settings::default(), rig.now()).unwrap();
+        assert_eq!(snapshot(&restored), snapshot(registry), "format {format}");
+    }
 }

@@ -9,6 +9,7 @@ mod connection;
 mod dev;
 mod grpc;
 mod guard;
+mod heartbeats;
 mod http_sd;
 mod instances;
 mod located;
@@ -23,6 +24,7 @@ mod store;
 mod subscriptions;
 mod topics;
 mod watch;
+mod withdrawal;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -273,6 +275,11 @@ impl<S: Store> Admin<S> {
                 service,
                 id,
             } => instances::put(self, instance_name(namespace, service, id), body).await,
+            Resource::InstanceHealth {
+                namespace,
+                service,
+                id,
+            } => withdrawal::put(self, instance_name(namespace, service, id), body).await,
             Resource::CircuitOverride(id) => circuits::put_override(self, &id, body),
             Resource::Topic(name) => topics::put(self, &name, query, body).await,
             other => Err(Problem::method("PUT", other.methods())),
@@ -285,8 +292,13 @@ impl<S: Store> Admin<S> {
                 namespace,
                 service,
                 id,
-            } => instances::delete(self, instance_name(namespace, service, id)).await,
+            } => instances::delete(self, instance_name(namespace, service, id), query).await,
             Resource::Service { namespace, service } => services::remove(self, namespace, service).await,
+            Resource::InstanceHealth {
+                namespace,
+                service,
+                id,
+            } => withdrawal::lift(self, instance_name(namespace, service, id)).await,
             Resource::CircuitOverride(id) => circuits::delete_override(self, &id),
             Resource::Queue(name) => queues::remove(self, &name, query).await,
             Resource::QueueRedrive(name) => redrive::cancel(self, &name, query).await,
@@ -298,6 +310,7 @@ impl<S: Store> Admin<S> {
 
     async fn post(&self, resource: Resource, query: &Query, body: &[u8]) -> Result<Answer, Problem> {
         match resource {
+            Resource::Heartbeats => heartbeats::post(self, body).await,
             Resource::CircuitReset(id) => circuits::reset(self, &id),
             Resource::Messages(name) => messages::send(self, &name, query, body).await,
             Resource::QueueReceive(name) => messages::receive(self, &name, query, body).await,
@@ -340,6 +353,7 @@ impl<S: Store> Admin<S> {
             ("watch", "/v1/watch{?service,namespace,index}".into()),
             ("http_sd", "/v1/http_sd{?service,namespace}".into()),
             ("register", "/v1/instances/{namespace}/{service}/{id}".into()),
+            ("heartbeats", "/v1/heartbeats".into()),
             ("queues", "/v1/queues".into()),
             ("topics", "/v1/topics".into()),
             ("captured", "/v1/captured".into()),

@@ -31,6 +31,12 @@ pub(super) enum Resource {
     HttpSd,
     Namespaces,
     Namespace(String),
+    InstanceHealth {
+        namespace: String,
+        service: String,
+        id: String,
+    },
+    Heartbeats,
     Queues,
     Queue(String),
     QueueGroups(String),
@@ -97,6 +103,12 @@ impl Resource {
                 service: own(service),
                 id: own(id),
             },
+            ["v1", "instances", namespace, service, id, "health"] => Resource::InstanceHealth {
+                namespace: own(namespace),
+                service: own(service),
+                id: own(id),
+            },
+            ["v1", "heartbeats"] => Resource::Heartbeats,
             ["v1", "queues"] => Resource::Queues,
             ["v1", "queues", name] => Resource::Queue(own(name)),
             ["v1", "queues", name, "groups"] => Resource::QueueGroups(own(name)),
@@ -134,7 +146,7 @@ impl Resource {
     pub(super) const fn methods(&self) -> &'static str {
         match self {
             Resource::Instance { .. } => "GET, HEAD, PUT, DELETE, OPTIONS",
-            Resource::CircuitOverride(_) => "PUT, DELETE, OPTIONS",
+            Resource::CircuitOverride(_) | Resource::InstanceHealth { .. } => "PUT, DELETE, OPTIONS",
             Resource::Topic(_) => "GET, HEAD, PUT, DELETE, OPTIONS",
             Resource::Queue(_) | Resource::Subscription { .. } | Resource::Service { .. } => {
                 "GET, HEAD, DELETE, OPTIONS"
@@ -142,6 +154,7 @@ impl Resource {
             Resource::Messages(_) | Resource::Subscriptions(_) => "GET, HEAD, POST, OPTIONS",
             Resource::QueueRedrive(_) => "GET, HEAD, POST, DELETE, OPTIONS",
             Resource::CircuitReset(_)
+            | Resource::Heartbeats
             | Resource::Reset
             | Resource::GrpcWatch
             | Resource::ClockAdvance
@@ -164,6 +177,7 @@ impl Resource {
             Resource::ServiceInstances { .. } if looks => Some(&["after", "limit", "index", "wait"]),
             Resource::Watch if looks => Some(&["service", "namespace", "index"]),
             Resource::HttpSd if looks => Some(&["service", "namespace"]),
+            Resource::Instance { .. } if *method == Method::DELETE => Some(&["drain", "wait"]),
             Resource::Messages(_) if looks => Some(&["account", "region", "after", "limit", "id"]),
             Resource::QueueGroups(_) if looks => Some(&["account", "region", "limit"]),
             Resource::Subscriptions(_) if looks => Some(&["account", "region", "after", "limit"]),

@@ -47,6 +47,8 @@ pub struct Settings {
     pub keys: Keys,
     /// How much of what AWS refuses Cloud Map refuses.
     pub validation: Validation,
+    /// Milliseconds for which calls to an instance that Cloud Map deregisters may go on.
+    pub drain_ms: u32,
 }
 
 /// The door: settings and counters that all threads share, and the store behind it.
@@ -235,6 +237,7 @@ impl<S: Messaging + RegistryStore> Served<S> {
                     fields: named.encoding.parse(&body)?,
                     encoding: named.encoding,
                     validation: self.door.settings.validation,
+                    drain_ms: self.door.settings.drain_ms,
                 };
                 Box::pin(cloudmap::handle(named.action, call)).await
             }

@@ -64,6 +64,7 @@ pub(crate) fn open_store(config: &Config, world: World) -> Result<LogStore, Fail
     let mut settings = tsugite_log::Settings::default();
     settings.registry.dns_ttl = u32::try_from(config.dns.ttl.as_secs()).unwrap_or(u32::MAX);
     settings.registry.validation = config.registry.validation;
+    settings.registry.min_available_percent = config.registry.min_available_percent;
     if !config.aws.purge_guard {
         settings.broker.purge_guard = Duration::ZERO;
     }

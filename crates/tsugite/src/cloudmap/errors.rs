@@ -48,11 +48,6 @@ pub(super) fn invalid(message: impl Into<String>) -> AwsError {
     AwsError::bad_request("InvalidInput", message)
 }
 
-/// Something that Cloud Map can do and Tsugite cannot yet.
-pub(super) fn unsupported(what: &str) -> AwsError {
-    invalid(format!("{what} is not supported yet."))
-}
-
 impl IntoAws for Invalid {
     fn into_aws(self, _: &Scope) -> AwsError {
         invalid(self.to_string())

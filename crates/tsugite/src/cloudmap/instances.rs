@@ -1,17 +1,24 @@
 //! RegisterInstance, DeregisterInstance, GetInstance, ListInstances, GetInstancesHealthStatus,
 //! UpdateInstanceCustomHealthStatus.
 
+use std::time::Duration;
+
 use tsugite_aws::error::shorten;
 use tsugite_aws::{AwsError, Writer};
 use tsugite_engine::RegistryStore;
 use tsugite_registry::{
-    DeregisterInstance, HealthStatus, InstanceView, RegisterInstance, ServiceId, UpdateCustomHealth,
+    DeregisterInstance, HealthStatus, InstanceKey, InstanceView, RegisterInstance, ServiceId,
+    UpdateCustomHealth,
 };
 
 use super::Call;
 use super::errors::invalid;
 use super::input::{attributes, missing, note, owned, page, required, service_id};
 use super::output::{self, some};
+use crate::leaving;
+
+/// Long enough for an instance that nobody calls to have left.
+const PROMPT: Duration = Duration::from_millis(200);
 
 pub(super) async fn register<S: RegistryStore>(call: Call<'_, S>) -> Result<Vec<u8>, AwsError> {
     let fields = &call.fields;
@@ -32,13 +39,21 @@ pub(super) async fn register<S: RegistryStore>(call: Call<'_, S>) -> Result<Vec<
 }
 
 pub(super) async fn deregister<S: RegistryStore>(call: Call<'_, S>) -> Result<Vec<u8>, AwsError> {
+    let key = InstanceKey {
+        service: service_id(required(&call.fields, "ServiceId")?)?,
+        instance: required(&call.fields, "InstanceId")?.into(),
+    };
     let command = DeregisterInstance {
         operation: call.new_operation(),
-        service: service_id(required(&call.fields, "ServiceId")?)?,
-        instance: required(&call.fields, "InstanceId")?.to_owned(),
+        service: key.service,
+        instance: key.instance.to_string(),
+        drain_ms: Some(call.drain_ms),
     };
-    let gone = call.store.deregister_instance(command).await;
-    gone.map(|id| call.operation(id)).map_err(|e| call.refusal(e))
+    let leaves = call.store.deregister_instance(command).await;
+    let operation = leaves.map_err(|e| call.refusal(e))?;
+    // Almost always nobody is calling it, and then the operation has succeeded when its id is answered.
+    leaving::gone(call.store, &key, PROMPT).await;
+    Ok(call.operation(operation))
 }
 
 pub(super) async fn get<S: RegistryStore>(call: Call<'_, S>) -> Result<Vec<u8>, AwsError> {

@@ -32,6 +32,8 @@ pub struct Call<'a, S> {
     pub encoding: Encoding,
     /// How much of what AWS refuses is refused.
     pub validation: Validation,
+    /// Milliseconds for which calls to an instance that is deregistered may go on.
+    pub drain_ms: u32,
 }
 
 /// Answers one request with the body of its output.

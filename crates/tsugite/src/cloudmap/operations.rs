@@ -27,9 +27,9 @@ pub(super) async fn get<S: RegistryStore>(call: Call<'_, S>) -> Result<Vec<u8>, 
         out.text("Id", &operation_text(operation.id));
         out.text("OwnerAccount", &call.context.scope.account);
         out.text("Type", operation.kind.name());
-        out.text("Status", "SUCCESS");
+        out.text("Status", operation.status.name());
         date(out, "CreateDate", operation.at);
-        date(out, "UpdateDate", operation.at);
+        date(out, "UpdateDate", operation.updated);
         out.member("Targets");
         out.begin();
         let namespace = operation.namespace.map(|id| id.to_string());
@@ -63,7 +63,7 @@ pub(super) async fn list<S: RegistryStore>(call: Call<'_, S>) -> Result<Vec<u8>,
         let next = listed.next.as_deref();
         call.list(out, "Operations", &listed.entries, next, |out, operation| {
             out.text("Id", &operation_text(operation.id));
-            out.text("Status", "SUCCESS");
+            out.text("Status", operation.status.name());
         });
     }))
 }

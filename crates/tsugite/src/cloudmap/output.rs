@@ -177,11 +177,11 @@ fn health(out: &mut Writer<'_>, source: &HealthSource) {
             out.member("HealthCheckConfig");
             out.begin();
             match &check.kind {
-                CheckKind::Http { path } => {
-                    out.text("Type", "HTTP");
+                CheckKind::Http { path } | CheckKind::Https { path, .. } => {
+                    out.text("Type", check.kind.name());
                     out.text("ResourcePath", path);
                 }
-                CheckKind::Tcp => out.text("Type", "TCP"),
+                CheckKind::Tcp | CheckKind::Grpc { .. } => out.text("Type", check.kind.name()),
             }
             out.int("FailureThreshold", check.unhealthy.into());
             out.end();

@@ -9,7 +9,7 @@ use tsugite_registry::{
 };
 
 use super::Call;
-use super::errors::{invalid, unsupported};
+use super::errors::invalid;
 use super::filters::{self, Owner};
 use super::input::{missing, namespace_id, note, owned, page, ranged, required, service_id, structure, tags};
 
@@ -97,7 +97,11 @@ fn check(config: &Fields<'_>) -> Result<HealthCheck, AwsError> {
         },
         ("TCP", None) => CheckKind::Tcp,
         ("TCP", Some(_)) => return Err(invalid("A TCP health check cannot have a ResourcePath.")),
-        ("HTTPS", _) => return Err(unsupported("The health check type HTTPS")),
+        ("HTTPS", path) => CheckKind::Https {
+            path: path.unwrap_or("/").to_owned(),
+            // As the health checks of Route 53, which do not look at certificates.
+            verify: false,
+        },
         (other, _) => return Err(invalid(format!("{} is not a health check type.", shorten(other)))),
     };
     // The default of Cloud Map for a service that names no threshold.

@@ -369,8 +369,15 @@ fn registry(r: &mut Reader, raw: raw::Registry) -> Registry {
             limits::WATCHERS
         )),
     });
+    let percent = r.maybe(raw.min_available_percent, |value| match u32::try_from(value) {
+        Ok(percent) if percent <= 100 => Ok(percent),
+        _ => Err(format!("{value} is no percentage; it must be 0 to 100")),
+    });
+    let drain = r.maybe(raw.drain, |value| text::duration(&value));
     Registry {
         validation: validation.unwrap_or_default(),
         max_watchers: max_watchers.unwrap_or(limits::DEFAULT_WATCHERS),
+        min_available_percent: percent.unwrap_or(50),
+        drain: drain.unwrap_or(Duration::from_secs(30)),
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tsugite_base::names::{self, DEFAULT_NAMESPACE, Scope};
 use tsugite_broker::{CreateQueueError, check_queue_attribute, settable_attributes};
+use tsugite_registry::CheckKind;
 use tsugite_traffic::{Balance, LimitSettings, RetrySettings};
 
 use super::build::one_of;
@@ -131,11 +132,11 @@ impl Protocol {
     }
 }
 
-/// An active HTTP check: `GET path`, healthy when the status is 200 to 399.
+/// An active check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HealthCheck {
-    /// Begins with a slash.
-    pub path: String,
+    /// What is sent.
+    pub kind: CheckKind,
     /// Between the starts of two checks.
     pub interval: Duration,
     /// Of one check.
@@ -333,9 +334,38 @@ fn health_check(r: &mut Reader, raw: raw::HealthCheck) -> Option<HealthCheck> {
     let timeout = r.maybe(raw.timeout, |value| positive(&value));
     let unhealthy = r.maybe(raw.unhealthy, |value| count(value, 100));
     let healthy = r.maybe(raw.healthy, |value| count(value, 100));
-    let path = r.one(raw.path, path)?;
+    let kinds = ["http", "https", "tcp", "grpc"].map(|name| (name, name));
+    let kind = r.maybe(raw.kind, |name| one_of(&name, &kinds)).unwrap_or("http");
+    let web = matches!(kind, "http" | "https");
+    let only = |fits: bool, key: &str, types: &str| {
+        fits.then_some(())
+            .ok_or_else(|| format!("a check of type {kind} has no `{key}`; it is for {types}"))
+    };
+    let path = r.maybe(raw.path, |value| {
+        only(web, "path", "http and https")?;
+        path(value)
+    });
+    let service = r.maybe(raw.service, |value| {
+        only(kind == "grpc", "service", "grpc")?;
+        Ok(value)
+    });
+    let verify = r.maybe(raw.verify, |value| {
+        only(kind == "https", "verify", "https")?;
+        Ok(value)
+    });
+    let path = path.unwrap_or_else(|| "/".to_owned());
     Some(HealthCheck {
-        path,
+        kind: match kind {
+            "tcp" => CheckKind::Tcp,
+            "grpc" => CheckKind::Grpc {
+                service: service.unwrap_or_default(),
+            },
+            "https" => CheckKind::Https {
+                path,
+                verify: verify.unwrap_or_default(),
+            },
+            _ => CheckKind::Http { path },
+        },
         interval: interval.unwrap_or(Duration::from_secs(10)),
         timeout: timeout.unwrap_or(Duration::from_secs(1)),
         unhealthy: unhealthy.unwrap_or(3),

@@ -166,6 +166,10 @@ pub struct Registry {
     pub validation: Validation,
     /// Watches of services at the same time, at most.
     pub max_watchers: usize,
+    /// Percent of a service's instances below which those that seem unhealthy are used as well.
+    pub min_available_percent: u32,
+    /// How long calls to an instance that Cloud Map deregisters may go on.
+    pub drain: Duration,
 }
 
 /// What the command line or the environment says; each as text, checked like the file's values.

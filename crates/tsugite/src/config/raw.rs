@@ -143,6 +143,8 @@ pub(super) struct Admin {
 pub(super) struct Registry {
     pub(super) validation: Maybe<String>,
     pub(super) max_watchers: Maybe<u64>,
+    pub(super) min_available_percent: Maybe<u64>,
+    pub(super) drain: Maybe<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -229,7 +231,14 @@ pub(super) struct Service {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct HealthCheck {
-    pub(super) path: Text,
+    #[serde(default, rename = "type")]
+    pub(super) kind: Maybe<String>,
+    #[serde(default)]
+    pub(super) path: Maybe<String>,
+    #[serde(default)]
+    pub(super) service: Maybe<String>,
+    #[serde(default)]
+    pub(super) verify: Maybe<bool>,
     #[serde(default)]
     pub(super) interval: Maybe<String>,
     #[serde(default)]

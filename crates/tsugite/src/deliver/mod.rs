@@ -40,6 +40,7 @@ use crate::signing::Signer;
 pub use self::client::{ClientSettings, Post, PostError};
 pub use self::report::EndpointReport;
 pub use self::tls::Trust;
+pub(crate) use self::tls::client_config;
 pub use self::url::EndpointUrl;
 
 /// How long tries under way may go on once the program ends.

@@ -19,7 +19,7 @@ pub struct Trust {
 }
 
 /// Reads the host's authorities, and the file's. Blocks.
-pub(super) fn client_config(trust: &Trust) -> Result<Arc<ClientConfig>, String> {
+pub(crate) fn client_config(trust: &Trust) -> Result<Arc<ClientConfig>, String> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tsugite_base::names::DEFAULT_NAMESPACE;
 use tsugite_discovery::dns::{Catalog, Instance, Name, Pairs, Routing, Service, ServiceSpec, Snapshot, ZoneSpec};
 use tsugite_registry::{
-    Changes, DnsConfig, HealthStatus, InstanceView, NamespaceView, Packed, Protocol, RoutingPolicy, ServiceView,
+    Changes, DnsConfig, InstanceView, NamespaceView, Packed, Protocol, RoutingPolicy, ServiceView,
     cname_of, ipv4_of, ipv6_of, port_of, protocol_of, weight_of,
 };
 
@@ -56,8 +56,6 @@ impl Directory {
 /// `None` for a service that is not in DNS.
 fn service(view: &ServiceView, instances: &[InstanceView]) -> Option<Service> {
     let dns = view.service.dns.as_ref()?;
-    // A check that is wrong must not take a service down.
-    let any_healthy = instances.iter().any(is_healthy);
     let spec = ServiceSpec {
         name: &view.service.name,
         zone: &view.namespace_name,
@@ -67,10 +65,7 @@ fn service(view: &ServiceView, instances: &[InstanceView]) -> Option<Service> {
         },
         ttls: ttls(dns, view.default_ttl),
         default_weight: narrow(tsugite_traffic::table::DEFAULT_WEIGHT),
-        instances: instances
-            .iter()
-            .map(|view| instance(view, is_healthy(view) || !any_healthy))
-            .collect(),
+        instances: instances.iter().map(instance).collect(),
     };
     // Names of services may hold spaces, but not more bytes than DNS allows; those that do are found by the API alone.
     view.namespace_kind.is_dns().then(|| Service::new(spec).ok())?
@@ -85,11 +80,7 @@ fn ttls(dns: &DnsConfig, default: u32) -> [Option<u32>; 4] {
     })
 }
 
-fn is_healthy(view: &InstanceView) -> bool {
-    view.health.status == HealthStatus::Healthy
-}
-
-fn instance(view: &InstanceView, answered: bool) -> Instance {
+fn instance(view: &InstanceView) -> Instance {
     Instance {
         id: view.id.clone(),
         ipv4: ipv4_of(&view.attributes),
@@ -102,7 +93,7 @@ fn instance(view: &InstanceView, answered: bool) -> Instance {
             Some(Protocol::H2c) => "h2c",
             Some(Protocol::Grpc) => "grpc",
         },
-        answered,
+        answered: view.takes_calls,
         attributes: Arc::new(Shown(view.attributes.clone())),
     }
 }

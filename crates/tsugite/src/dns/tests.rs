@@ -4,7 +4,7 @@ use tsugite_base::Timestamp;
 use tsugite_base::rng::SplitMix64;
 use tsugite_discovery::dns::{Client, Name, Scratch, Settings, answer, kind};
 use tsugite_registry::{
-    Attributes, CNAME, Changes, DnsConfig, DnsRecord, Health, HealthSource, HealthStatus, IPV4, IPV6,
+    Attributes, CNAME, Changes, DnsConfig, DnsRecord, HealthSource, IPV4, IPV6,
     InstanceView, Namespace, NamespaceId, NamespaceKind, NamespaceView, PORT, RecordType, RoutingPolicy,
     Service, ServiceId, ServiceView, WEIGHT,
 };
@@ -37,20 +37,13 @@ fn service(id: u64, name: &str, namespace: &str, kinds: &[RecordType]) -> Servic
     }
 }
 
-fn instance(id: &str, status: HealthStatus, pairs: &[(&str, &str)]) -> InstanceView {
+fn instance(id: &str, takes_calls: bool, pairs: &[(&str, &str)]) -> InstanceView {
+    let attributes: Attributes = pairs.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
     InstanceView {
         id: id.into(),
-        attributes: pairs.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect::<Attributes>().into(),
-        health: Health {
-            status,
-            lease: None,
-            active: None,
-            custom: None,
-        },
-        lease_ms: None,
-        lease_until: None,
-        creator_request_id: None,
-        registered: Timestamp(0),
+        attributes: attributes.into(),
+        takes_calls,
+        ..InstanceView::default()
     }
 }
 
@@ -125,11 +118,10 @@ fn contains(bytes: &[u8], part: &[u8]) -> bool {
 
 #[test]
 fn attributes_become_records() {
-    use HealthStatus::{Healthy, Unhealthy};
     let mut directory = Directory::default();
     let one = instance(
         "i1",
-        Healthy,
+        true,
         &[
             (IPV4, "10.0.0.1"),
             (IPV6, "fd00::1"),
@@ -138,8 +130,8 @@ fn attributes_become_records() {
             ("version", "7"),
         ],
     );
-    let two = instance("i2", Unhealthy, &[(IPV4, "10.0.0.2"), (PORT, "8002")]);
-    let alias = instance("c", Healthy, &[(CNAME, "www.example.")]);
+    let two = instance("i2", false, &[(IPV4, "10.0.0.2"), (PORT, "8002")]);
+    let alias = instance("c", true, &[(CNAME, "www.example.")]);
     directory.update(&changes(vec![
         (service(1, "orders", "internal", A_AND_SRV), vec![one, two]),
         (
@@ -171,7 +163,7 @@ fn attributes_become_records() {
 #[test]
 fn namespaces_become_zones() {
     let mut directory = Directory::default();
-    let up = || vec![instance("i", HealthStatus::Healthy, &[(IPV4, "10.0.0.1")])];
+    let up = || vec![instance("i", true, &[(IPV4, "10.0.0.1")])];
     let mut api_only = service(1, "s", "only.api", A_AND_SRV);
     api_only.namespace_kind = NamespaceKind::Http;
     let mut undeclared = service(2, "quiet", "shop.example", A_AND_SRV);

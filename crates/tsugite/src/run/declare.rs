@@ -9,8 +9,7 @@ use tsugite_base::World;
 use tsugite_broker::{CreateQueue, CreateTopic, QueueKey, Subscribe, TopicKey};
 use tsugite_engine::{Messaging, RegistryStore};
 use tsugite_registry::{
-    CheckKind, HealthCheck, HealthSource, InstanceName, NamespaceId, Protocol, PutInstance, PutService,
-    ServiceId,
+    HealthCheck, HealthSource, InstanceName, NamespaceId, Protocol, PutInstance, PutService, ServiceId,
 };
 
 use crate::config::{self, Config};
@@ -186,9 +185,7 @@ pub(super) async fn retire<S: RegistryStore>(store: &S, old: &Config, new: &Conf
 
 fn health_source(check: &config::HealthCheck) -> HealthSource {
     HealthSource::Active(HealthCheck {
-        kind: CheckKind::Http {
-            path: check.path.clone(),
-        },
+        kind: check.kind.clone(),
         interval_ms: millis(check.interval),
         timeout_ms: millis(check.timeout),
         unhealthy: check.unhealthy,

@@ -26,7 +26,7 @@ use crate::config::Config;
 use crate::deliver::{self, Deliverer};
 use crate::dns::{self, Dns};
 use crate::feed::Feed;
-use crate::health;
+use crate::{health, leaving};
 use crate::signing::Signer;
 use crate::watch::Hub;
 use crate::world::HostClock;
@@ -186,6 +186,7 @@ impl<S: Store> Program<S> {
             auth: keys::mode(config.aws.auth),
             keys: keys::keys(&config.aws.keys),
             validation: config.registry.validation,
+            drain_ms: u32::try_from(config.registry.drain.as_millis()).unwrap_or(u32::MAX),
         };
         let base_url = base_url(&config, &addresses);
         let keys = config.data.join("sns");
@@ -240,12 +241,15 @@ impl<S: Store> Program<S> {
         ));
         let mut feed = Feed::new(self.store.clone(), self.gateway.clone(), self.applied.subscribe());
         feed.update().await;
+        let published = feed.published();
         tasks.spawn(feed.run());
         tasks.spawn(self.admin.hub.clone().run(self.store.clone()));
         let mut follower = dns::Follower::new(self.store.clone(), self.dns.clone());
         follower.update().await;
         tasks.spawn(follower.run());
         tasks.spawn(health::run(self.store.clone(), self.world.clone()));
+        tasks.spawn(health::heed(self.store.clone(), self.gateway.clone()));
+        tasks.spawn(leaving::run(self.store.clone(), self.gateway.clone(), published));
     }
 
     /// Opens every door; returns once all of them serve.

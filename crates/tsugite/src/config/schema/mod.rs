@@ -255,6 +255,11 @@ fn admin() -> Keys {
 }
 
 fn registry() -> Keys {
+    let percent = json!({
+        "description": "Percent of a service's instances below which those that seem unhealthy are used as well.",
+        "type": "integer", "minimum": 0, "maximum": 100, "default": 50
+    });
+    let drain = duration("How long calls to an instance that Cloud Map deregisters may go on.");
     vec![
         (
             "validation",
@@ -270,6 +275,8 @@ fn registry() -> Keys {
                 limits::DEFAULT_WATCHERS,
             ),
         ),
+        ("min_available_percent", percent),
+        ("drain", default(drain, "30s")),
     ]
 }
 
@@ -287,7 +294,22 @@ fn queue() -> Keys {
 
 fn service() -> Keys {
     let health_check = vec![
-        ("path", string("Requested with GET; 200 to 399 is healthy.")),
+        (
+            "type",
+            default(
+                choice("What is asked.", &["http", "https", "tcp", "grpc"]),
+                "http",
+            ),
+        ),
+        (
+            "path",
+            string("Of http and https: requested with GET; 200 to 399 is healthy."),
+        ),
+        (
+            "service",
+            string("Of grpc: the service that is asked about; the whole server by default."),
+        ),
+        ("verify", flag("Of https: whether the certificate must be valid.")),
         (
             "interval",
             default(duration("Between the starts of two checks."), "10s"),
@@ -332,7 +354,7 @@ fn service() -> Keys {
         ),
         (
             "health_check",
-            object("An active check of every instance.", &["path"], health_check),
+            object("An active check of every instance.", &[], health_check),
         ),
         (
             "instances",
