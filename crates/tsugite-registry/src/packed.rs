@@ -7,7 +7,7 @@ use crate::model::Attributes;
 
 /// Attributes in one allocation that is shared by all who show them: for each its key and its value, sorted by key, each
 /// as its length in bytes, a colon, and the text.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Packed(Arc<str>);
 
 impl Packed {

@@ -76,23 +76,6 @@ pub(super) fn given_or_read(text: &str) -> Result<String, Failed> {
 }
 
 impl Target {
-    /// Opens a connection on which an answer may take as long as `patience`, and says who is at its other end.
-    fn connect(&self, patience: Duration) -> Result<(TcpStream, SocketAddr), Failed> {
-        let address = match text::address(&self.admin) {
-            Ok(Some(address)) => address,
-            Ok(None) => return Err(Failed::Usage("--admin: `off` cannot be asked".into())),
-            Err(rule) => return Err(Failed::Usage(format!("--admin: {rule}"))),
-        };
-        let connected = || {
-            let stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
-            stream.set_read_timeout(Some(patience))?;
-            stream.set_write_timeout(Some(TIMEOUT))?;
-            Ok(stream)
-        };
-        let stream = connected().map_err(|error| no_answer(address, &error))?;
-        Ok((stream, address))
-    }
-
     /// Follows the server-sent events at `path` from the event `last` on, until `event` fails or the connection ends. Each
     /// is told by its id, its kind and its data.
     pub(super) fn follow(
@@ -101,7 +84,9 @@ impl Target {
         last: Option<&str>,
         mut event: impl FnMut(Option<&str>, &str, &Value) -> Result<(), Failed>,
     ) -> Result<(), Failed> {
-        let (mut stream, address) = self.connect(TIMEOUT)?;
+        let server = Server::at(&self.admin)?;
+        let address = server.address;
+        let mut stream = server.connect(TIMEOUT)?;
         let failed = |error: std::io::Error| no_answer(address, &error);
         let last = last.map_or(String::new(), |id| format!("last-event-id: {id}\r\n"));
         // Of version 1.0, so that the events come without the marks of chunks.
@@ -119,7 +104,7 @@ impl Target {
             let mut answer = head.into_bytes();
             answer.extend_from_slice(b"\r\n");
             lines.take(MAX_ANSWER).read_to_end(&mut answer).map_err(failed)?;
-            return understand(&answer).map(|_| ());
+            return accepted(understand(&answer)?).map(|_| ());
         }
         let (mut id, mut kind, mut data) = (None, String::new(), Value::Null);
         loop {
@@ -157,9 +142,78 @@ impl Target {
         body: Option<&Value>,
         more: Duration,
     ) -> Result<Value, Failed> {
-        let (mut stream, address) = self.connect(TIMEOUT + more)?;
-        let failed = |error: std::io::Error| no_answer(address, &error);
         let body = body.map(Value::to_string).unwrap_or_default();
+        accepted(Server::at(&self.admin)?.ask(method, path, &body, TIMEOUT + more)?)
+    }
+}
+
+/// What was answered; the detail of its problem document as an error if it says no.
+fn accepted((status, value): (u16, Value)) -> Result<Value, Failed> {
+    if (200..300).contains(&status) {
+        return Ok(value);
+    }
+    if value.is_null() {
+        return Err(Failed::Failure(format!("the admin port answered {status}")));
+    }
+    let title = value["title"].as_str().unwrap_or("refused");
+    let detail = value["detail"].as_str().unwrap_or_default();
+    Err(Failed::Failure(format!("{title} ({status}): {detail}")))
+}
+
+/// An admin port.
+#[derive(Clone, Debug)]
+pub(super) struct Server {
+    address: SocketAddr,
+}
+
+impl Server {
+    /// The one at the address that `--admin` gives.
+    pub(super) fn at(admin: &str) -> Result<Server, Failed> {
+        match text::address(admin) {
+            Ok(Some(address)) => Ok(Server { address }),
+            Ok(None) => Err(Failed::Usage("--admin: `off` cannot be asked".into())),
+            Err(rule) => Err(Failed::Usage(format!("--admin: {rule}"))),
+        }
+    }
+
+    /// Opens a connection on which an answer may take as long as `limit`.
+    fn connect(&self, limit: Duration) -> Result<TcpStream, Failed> {
+        let connected = || {
+            let stream = TcpStream::connect_timeout(&self.address, limit.min(TIMEOUT))?;
+            stream.set_read_timeout(Some(limit))?;
+            stream.set_write_timeout(Some(limit.min(TIMEOUT)))?;
+            Ok(stream)
+        };
+        connected().map_err(|error| no_answer(self.address, &error))
+    }
+
+    /// As [`Server::ask`], beside the tasks of a runtime.
+    pub(super) async fn call(
+        &self,
+        method: &'static str,
+        path: String,
+        body: Option<Value>,
+        limit: Duration,
+    ) -> Result<(u16, Value), Failed> {
+        let server = self.clone();
+        let body = body.as_ref().map(Value::to_string).unwrap_or_default();
+        let asked = tokio::task::spawn_blocking(move || server.ask(method, &path, &body, limit));
+        asked
+            .await
+            .unwrap_or_else(|error| Err(Failed::Failure(error.to_string())))
+    }
+
+    /// Asks for `path`; the answer is a status with a JSON document, or with nothing. Each wait takes at most `limit`.
+    pub(super) fn ask(
+        &self,
+        method: &str,
+        path: &str,
+        body: &str,
+        limit: Duration,
+    ) -> Result<(u16, Value), Failed> {
+        let address = self.address;
+        let failed = |error: std::io::Error| no_answer(address, &error);
+        let mut stream = self.connect(limit)?;
         let request = format!(
             "{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\naccept: application/json\r\n\
              content-type: application/json\r\n{}content-length: {}\r\n\r\n{body}",
@@ -191,8 +245,8 @@ fn strange() -> Failed {
     Failed::Failure("the admin port did not answer in HTTP".into())
 }
 
-/// The body of an HTTP/1.1 answer; the detail of its problem document as an error if it says no.
-fn understand(answer: &[u8]) -> Result<Value, Failed> {
+/// Status and body of an HTTP/1.1 answer.
+fn understand(answer: &[u8]) -> Result<(u16, Value), Failed> {
     let end = answer
         .windows(4)
         .position(|four| four == b"\r\n\r\n")
@@ -208,18 +262,10 @@ fn understand(answer: &[u8]) -> Result<Value, Failed> {
         return Err(strange());
     }
     if body.is_empty() {
-        return match status {
-            200..300 => Ok(Value::Null),
-            _ => Err(Failed::Failure(format!("the admin port answered {status}"))),
-        };
+        return Ok((status, Value::Null));
     }
     let value: Value = serde_json::from_slice(body).map_err(|_| strange())?;
-    if (200..300).contains(&status) {
-        return Ok(value);
-    }
-    let title = value["title"].as_str().unwrap_or("refused");
-    let detail = value["detail"].as_str().unwrap_or_default();
-    Err(Failed::Failure(format!("{title} ({status}): {detail}")))
+    Ok((status, value))
 }
 
 /// Makes a name safe as one segment of a path.
@@ -240,7 +286,8 @@ mod tests {
     use super::*;
 
     fn check(answer: &str, expected: Result<Value, &str>) {
-        let understood = understand(answer.as_bytes()).map_err(|failed| match failed {
+        let understood = understand(answer.as_bytes()).and_then(accepted);
+        let understood = understood.map_err(|failed| match failed {
             Failed::Failure(text) | Failed::Usage(text) => text,
         });
         assert_eq!(understood, expected.map_err(str::to_owned), "{answer}");

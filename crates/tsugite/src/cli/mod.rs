@@ -4,8 +4,10 @@ mod admin;
 mod captured;
 mod client;
 mod data;
+mod follow;
 mod queues;
 mod redrive;
+mod register;
 mod services;
 mod table;
 mod topics;
@@ -46,7 +48,9 @@ enum Command {
     Schema,
     /// Show and override circuits
     Circuits(admin::Circuits),
-    /// Show, watch, register and remove services and their instances
+    /// Start a program, register it while it runs, and drain it before it stops
+    Register(Box<register::Register>),
+    /// Show, watch, register, drain and remove services and their instances
     Services(Box<services::Services>),
     /// Look into queues, send, receive, purge, remove
     Queues(Box<queues::Queues>),
@@ -186,6 +190,10 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Check(check) => check_command(&check),
         Command::Schema => out(&schema::text()),
         Command::Circuits(command) => command.run(),
+        Command::Register(command) => match command.run() {
+            Ok(code) => return code,
+            Err(failed) => Err(failed),
+        },
         Command::Services(command) => command.run(),
         Command::Queues(command) => command.run(),
         Command::Topics(command) => command.run(),
