@@ -109,8 +109,10 @@ class TestServices:
         assert service(cloudmap, namespace, Name="a", HealthCheckConfig=http)["HealthCheckConfig"] == http
         refused("InvalidInput", cloudmap.create_service, Name="b", NamespaceId=namespace,
                 HealthCheckConfig=http, HealthCheckCustomConfig={})
-        refused("InvalidInput", cloudmap.create_service, Name="c", NamespaceId=namespace,
-                HealthCheckConfig={"Type": "HTTPS"}, naming="HTTPS")
+        https = {"Type": "HTTPS", "ResourcePath": "/", "FailureThreshold": 1}
+        assert service(cloudmap, namespace, Name="c", HealthCheckConfig={"Type": "HTTPS"})["HealthCheckConfig"] == https
+        refused("InvalidInput", cloudmap.create_service, Name="d", NamespaceId=namespace,
+                HealthCheckConfig={"Type": "GRPC"}, naming="GRPC")
         refused("InvalidInput", cloudmap.create_service, Name="d", NamespaceId=namespace,
                 HealthCheckConfig={"Type": "HTTP", "FailureThreshold": 11}, naming="FailureThreshold")
 
