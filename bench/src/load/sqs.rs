@@ -196,6 +196,12 @@ impl Send {
     }
 }
 
+impl Send {
+    pub(crate) async fn connect(&mut self) -> io::Result<()> {
+        self.connection.connect().await
+    }
+}
+
 impl Client for Send {
     async fn call(&mut self) -> io::Result<u64> {
         self.number();

@@ -49,7 +49,10 @@ pub(super) async fn polls(board: &mut Board) -> Result<()> {
     let mut pollers: Vec<(usize, Poll)> = Vec::new();
     for number in 0..QUEUES {
         let queue = Queue::standard(tsugite.server.address, &format!("poll-{number}")).await?;
-        senders.push(queue.sender(&"x".repeat(BODY_BYTES)));
+        let mut sender = queue.sender(&"x".repeat(BODY_BYTES));
+        // Before the polls take half of the ports: from then on the kernel looks for a free one for milliseconds.
+        sender.connect().await?;
+        senders.push(sender);
         pollers.extend((0..POLLS / QUEUES).map(|_| (number, queue.poller())));
     }
     let process = &tsugite.server.process;
