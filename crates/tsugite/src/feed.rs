@@ -2,7 +2,8 @@
 //!
 //! Changes are taken over as soon as they are durable, all that are pending in one step, so that a burst of
 //! registrations costs one table and a single one waits for nothing. Building takes time in proportion to the number of
-//! services; it is done beside the control runtime, and leaves four times as much time as it took to everybody else.
+//! services; it is done beside the control runtime, and leaves at least as much time as it took to everybody else, four
+//! times as much if it took long.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,6 +23,8 @@ const GRPC_SERVICES: &str = "TSUGITE_GRPC_SERVICES";
 
 /// A table that took no longer is followed by the next without a pause.
 const UNNOTICED: Duration = Duration::from_millis(2);
+/// One that took longer is followed by a pause four times as long.
+const QUICK: Duration = Duration::from_millis(10);
 /// The longest pause after one that took longer: a registry of a million instances changes all the time.
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
@@ -62,7 +65,8 @@ impl<S: RegistryStore> Feed<S> {
         loop {
             let took = self.update().await;
             if took > UNNOTICED {
-                tokio::time::sleep((took * 4).min(LONGEST_PAUSE)).await;
+                let pause = if took > QUICK { took * 4 } else { took };
+                tokio::time::sleep(pause.min(LONGEST_PAUSE)).await;
             }
             tokio::select! {
                 Ok(()) = self.changes.changed() => {}
