@@ -5,7 +5,16 @@ use std::future::Future;
 use tokio::sync::watch;
 use tsugite_base::Timestamp;
 use tsugite_registry::{
-    AdminHealthError, Attributes, Bounds, ChangeServiceAttributes, ChangeTags, Changes, CreateNamespace, CreateNamespaceError, CreateService, CreateServiceError, CustomHealthError, DeleteNamespace, DeleteNamespaceError, DeleteServiceError, DeregisterInstance, Discover, DiscoverError, Discovered, Filter, Heartbeats, InstanceError, InstanceKey, InstanceName, InstanceView, LeaveInstance, Leaver, ListError, Listed, NamedError, NamespaceField, NamespaceId, NamespaceNotFound, NamespaceView, News, Operation, OperationField, OperationId, OperationNotFound, Page, Probe, ProbeResult, PutError, PutInstance, PutOutcome, PutService, RegisterError, RegisterInstance, Registered, Renewal, Resource, ResourceNotFound, Scope, ServiceAttributesError, ServiceId, ServiceName, ServiceNotFound, ServiceView, SetAdminHealth, Sight, TagError, Tags, Touched, UpdateCustomHealth, UpdateNamespace, UpdateNamespaceError, UpdateService, UpdateServiceError,
+    AdminHealthError, Attributes, Bounds, ChangeServiceAttributes, ChangeTags, Changes, CreateNamespace,
+    CreateNamespaceError, CreateService, CreateServiceError, CustomHealthError, DeleteNamespace,
+    DeleteNamespaceError, DeleteServiceError, DeregisterInstance, Discover, DiscoverError, Discovered,
+    Filter, Heartbeats, InstanceError, InstanceKey, InstanceName, InstanceView, LeaveInstance, Leaver,
+    ListError, Listed, NamedError, NamespaceField, NamespaceId, NamespaceNotFound, NamespaceView, News,
+    Operation, OperationField, OperationId, OperationNotFound, Page, Probe, ProbeResult, PutError,
+    PutInstance, PutOutcome, PutService, RegisterError, RegisterInstance, Registered, Renewal, Resource,
+    ResourceNotFound, Scope, ServiceAttributesError, ServiceId, ServiceName, ServiceNotFound, ServiceView,
+    SetAdminHealth, Sight, TagError, Tags, Touched, UpdateCustomHealth, UpdateNamespace,
+    UpdateNamespaceError, UpdateService, UpdateServiceError,
 };
 
 use crate::failure::{Failure, Unavailable};

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use tsugite_base::Timestamp;
 
-use crate::command::ServiceName;
+use crate::model::ServiceId;
+use crate::registry::Registry;
+use crate::views::{InstanceView, NamespaceView, ServiceView};
+use crate::watch::ServiceName;
 
 /// Removed services that [`Registry::changes_since`] remembers before it answers in full.
 const TOMBSTONES: usize = 1_024;

@@ -47,12 +47,22 @@ fn matches(instance: &InstanceState, wanted: &Attributes) -> bool {
         .all(|(key, value)| attributes.get(key) == Some(value.as_str()))
 }
 
-/// Applies the health filter. Fail open means the same here as on the gateway and in DNS: the instances that are used, or
-/// else all that are not withdrawn.
+/// Applies the health filter. An instance that nothing checks passes any filter, as Cloud Map says. Fail open means the
+/// same here as on the gateway and in DNS: the instances that are used, or else all that are not withdrawn.
 fn by_health(mut found: Vec<&InstanceState>, filter: HealthFilter, usable: Usable) -> Vec<&InstanceState> {
-    let open = filter == HealthFilter::HealthyOrElseAll && !found.iter().any(|i| usable.admits(i));
-    let usable = if open { Usable::All } else { usable };
-    found.retain(|instance| passes(instance, filter, usable));
+    let is = |instance: &InstanceState, wanted: HealthStatus| {
+        !instance.is_checked() || instance.health().status == wanted
+    };
+    match filter {
+        HealthFilter::All => {}
+        HealthFilter::Healthy => found.retain(|i| is(i, HealthStatus::Healthy)),
+        HealthFilter::Unhealthy => found.retain(|i| is(i, HealthStatus::Unhealthy)),
+        HealthFilter::HealthyOrElseAll => {
+            let used = found.iter().any(|i| usable.admits(i));
+            let usable = if used { usable } else { Usable::All };
+            found.retain(|i| usable.admits(i));
+        }
+    }
     found
 }
 
@@ -87,7 +97,10 @@ fn draw<'a>(state: &'a ServiceState, cmd: &Discover, usable: Usable) -> Option<V
         let Some(instance) = state.instances.get(&state.order[place]) else {
             continue;
         };
-        if matches(instance, &cmd.query) && matches(instance, &cmd.optional) && passes(instance, cmd.health, usable) {
+        if matches(instance, &cmd.query)
+            && matches(instance, &cmd.optional)
+            && passes(instance, cmd.health, usable)
+        {
             found.push(instance);
             if found.len() == cmd.max_results {
                 return Some(found);
@@ -97,14 +110,14 @@ fn draw<'a>(state: &'a ServiceState, cmd: &Discover, usable: Usable) -> Option<V
     None
 }
 
-/// Whether an instance is among those that a filter prefers. One that nothing checks passes any filter, as Cloud Map says.
+/// Whether an instance is among those that a filter prefers.
 fn passes(instance: &InstanceState, filter: HealthFilter, usable: Usable) -> bool {
-    let is = |wanted| !instance.is_checked() || instance.health().status == wanted;
+    let is = |wanted| instance.health().status == wanted || !instance.is_checked();
     match filter {
         HealthFilter::All => true,
         HealthFilter::Healthy => is(HealthStatus::Healthy),
-        HealthFilter::Unhealthy => is(HealthStatus::Unhealthy),
         HealthFilter::HealthyOrElseAll => usable.admits(instance),
+        HealthFilter::Unhealthy => is(HealthStatus::Unhealthy),
     }
 }
 

@@ -4,8 +4,6 @@
 //! leaving, or an operator took it out of service) is never used. Everything else may be an error of those who judge, so
 //! when too few instances are left, all that are not withdrawn are used ([`Usable`]).
 
-use std::sync::atomic::Ordering::Relaxed;
-
 use crate::check::Check;
 use crate::registry::{InstanceState, ServiceState};
 use crate::views::{Health, HealthSay, HealthStatus, InstanceView, LeaseHealth};
@@ -25,23 +23,6 @@ pub(crate) enum Usable {
 }
 
 impl Usable {
-    const fn code(self) -> u64 {
-        match self {
-            Usable::Healthy => 0,
-            Usable::Presumed => 1,
-            Usable::All => 2,
-        }
-    }
-
-    const fn from_code(code: u64) -> Option<Usable> {
-        match code {
-            0 => Some(Usable::Healthy),
-            1 => Some(Usable::Presumed),
-            2 => Some(Usable::All),
-            _ => None,
-        }
-    }
-
     pub(crate) fn admits(self, instance: &InstanceState) -> bool {
         self.admits_as(instance, &instance.health())
     }
@@ -61,13 +42,14 @@ impl ServiceState {
     /// Which instances are used, if `percent` of those of which something is known must be. A status that somebody
     /// pushed is his word and no measurement: such instances do not count.
     pub(crate) fn usable(&self, percent: u32) -> Usable {
-        // Nothing changes a verdict without touching the service, and looking through a large one takes long.
-        let judged = self.judged.load(Relaxed);
-        if let Some(usable) = Usable::from_code(judged & 3).filter(|_| judged >> 2 == self.touched) {
+        // Whatever changes a verdict touches the service: until then the answer is the same.
+        if let Some((touched, usable)) = self.judged.get()
+            && touched == self.touched
+        {
             return usable;
         }
         let usable = self.judge(percent);
-        self.judged.store(self.touched << 2 | usable.code(), Relaxed);
+        self.judged.set(Some((self.touched, usable)));
         usable
     }
 

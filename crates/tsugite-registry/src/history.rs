@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use tsugite_base::{Now, Timestamp};
 
-
 use crate::model::ServiceId;
 use crate::registry::{Registry, ServiceState};
 use crate::views::{HealthSay, HealthStatus};

@@ -11,9 +11,9 @@ use crate::error::{
     InstanceNotFound, ListError, RegisterError, ResourceLimitExceeded,
 };
 use crate::health::Usable;
-use crate::model::{Attributes, HealthSource, Instance, OperationId, ServiceId, Validation};
+use crate::model::{Attributes, HealthSource, Instance, ServiceId, Validation};
 use crate::packed::Packed;
-use crate::record::{Record, Removal};
+use crate::record::Record;
 use crate::registry::{InstanceState, Registry};
 use crate::validate;
 use crate::views::{HealthStatus, InstanceView, ServiceView};
@@ -92,7 +92,7 @@ pub fn weight_of(attributes: &Packed) -> Option<u32> {
 }
 
 /// The drain time among the attributes, in milliseconds.
-pub(crate) fn drain_of(attributes: &Attributes) -> Option<u32> {
+pub(crate) fn drain_of(attributes: &Packed) -> Option<u32> {
     attributes.get(DRAIN)?.parse().ok()
 }
 

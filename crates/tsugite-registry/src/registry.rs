@@ -1,8 +1,8 @@
 //! The registry's state, and `apply`: the only durable mutation.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use tsugite_base::{Now, Place, Timestamp};
 
@@ -10,6 +10,7 @@ use crate::changes::Trail;
 use crate::check::Check;
 use crate::doubts::Doubt;
 use crate::error::{NamespaceNotFound, ServiceNotFound};
+use crate::health::Usable;
 use crate::history::History;
 use crate::leases::Lease;
 use crate::leaving::Leaving;
@@ -20,7 +21,7 @@ use crate::model::{
 use crate::operations::{Operations, Target};
 use crate::record::Record;
 use crate::tags::change;
-use crate::views::{HealthStatus, NamespaceView, ServiceView};
+use crate::views::{HealthStatus, ServiceView};
 use crate::watch::ServiceName;
 
 /// Bounds and defaults of a registry.
@@ -80,13 +81,10 @@ pub(crate) struct ServiceState {
     pub(crate) instances: BTreeMap<Arc<str>, InstanceState>,
     /// Their ids in no order: any of them can be picked at once.
     pub(crate) order: Vec<Arc<str>>,
+    /// Which of them are used, and the change at which that was found out.
+    pub(crate) judged: Cell<Option<(u64, Usable)>>,
     pub(crate) history: Option<History>,
-    /// Which instances are used, as of which touch; see [`ServiceState::usable`].
-    pub(crate) judged: AtomicU64,
 }
-
-/// A verdict of no time.
-pub(crate) const NOT_JUDGED: u64 = u64::MAX;
 
 #[derive(Debug)]
 pub(crate) struct InstanceState {
@@ -275,8 +273,8 @@ impl Registry {
             revision_seen: self.revision,
             instances: BTreeMap::new(),
             order: Vec::new(),
+            judged: Cell::new(None),
             history: None,
-            judged: AtomicU64::new(NOT_JUDGED),
         };
         self.services.insert(id, state);
         self.touch(id);
@@ -513,16 +511,6 @@ impl Registry {
             instances: state.instances.len(),
             revision: state.revision,
         })
-    }
-}
-
-impl NamespaceState {
-    pub(crate) fn view(&self, settings: &Settings) -> NamespaceView {
-        NamespaceView {
-            namespace: self.namespace.clone(),
-            soa_ttl: self.namespace.soa_ttl.unwrap_or(settings.dns_ttl),
-            services: self.services,
-        }
     }
 }
 

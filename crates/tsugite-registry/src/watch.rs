@@ -6,11 +6,12 @@
 
 use std::ops::Bound;
 
-use crate::command::{InstanceView, Page, ServiceView};
+use crate::command::Page;
 use crate::error::DiscoverError;
 use crate::history::HealthChange;
 use crate::model::NamespaceId;
-use crate::registry::{InstanceState, Registry, ServiceState, lower};
+use crate::registry::{Registry, ServiceState, lower};
+use crate::views::{InstanceView, ServiceView};
 
 /// Names a service by its name and that of its namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -136,7 +137,8 @@ impl Registry {
         let from = page.after.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
         let mut rest = state.instances.range::<str, _>((from, Bound::Unbounded));
         let shown = rest.by_ref().take(page.limit);
-        let instances: Vec<_> = shown.map(|(_, state)| InstanceState::view(state)).collect();
+        let usable = state.usable(self.min_available());
+        let instances: Vec<_> = shown.map(|(_, state)| state.view(usable)).collect();
         let next = page.next(rest.next().and(instances.last()).map(|last| &last.id));
         Sight {
             index: self.trail.index(state.touched),

@@ -147,7 +147,9 @@ fn spec(view: &ServiceView, instances: &[InstanceView]) -> ServiceSpec {
     let mut spec = ServiceSpec::new(key, endpoints);
     let leaving = instances.iter().filter(|i| i.health.leaving);
     spec.leaving = leaving.filter_map(endpoint).collect();
-    let reachable = instances.iter().filter(|i| !i.health.leaving && address_of(&i.attributes).is_some());
+    let reachable = instances
+        .iter()
+        .filter(|i| !i.health.leaving && address_of(&i.attributes).is_some());
     spec.unhealthy = reachable.count().saturating_sub(spec.endpoints.len());
     for declared in instances.iter().filter_map(|i| i.attributes.get(GRPC_SERVICES)) {
         spec.declare_grpc_services(declared);

@@ -148,6 +148,7 @@ fn crowd() -> Rig {
             operation: rig.draw_uuid(),
             service,
             instance: format!("i{n:04}"),
+            drain_ms: None,
         };
         rig.run(|r, now| r.deregister_instance(&command, now)).unwrap();
     }

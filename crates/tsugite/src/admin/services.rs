@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use tsugite_base::names::DEFAULT_NAMESPACE;
 use tsugite_engine::Failure;
 use tsugite_registry::{
-    CheckKind, DeleteServiceError, DiscoverError, HealthChange, HealthSource, ListError, Page, ServiceName,
-    ServiceView,
+    CheckKind, DeleteServiceError, DiscoverError, HealthChange, HealthSay, HealthSource, ListError, Page,
+    ServiceName, ServiceView,
 };
 
 use super::answer::{Answer, Links, Problem, document, with_links};
@@ -129,7 +129,7 @@ fn change_body(change: &HealthChange) -> Value {
         "instance": &*change.instance,
         "from": change.from.name().to_lowercase(),
         "to": change.to.name().to_lowercase(),
-        "decided_by": change.decided_by,
+        "decided_by": change.decided_by.map(HealthSay::name),
     })
 }
 
@@ -164,12 +164,12 @@ fn check_body(source: &HealthSource) -> Value {
         HealthSource::None => Value::Null,
         HealthSource::Custom => json!({ "type": "pushed" }),
         HealthSource::Active(check) => {
-            let (kind, path) = match &check.kind {
-                CheckKind::Http { path } => ("http", Some(path)),
-                CheckKind::Tcp => ("tcp", None),
+            let path = match &check.kind {
+                CheckKind::Http { path } | CheckKind::Https { path, .. } => Some(path),
+                CheckKind::Tcp | CheckKind::Grpc { .. } => None,
             };
             json!({
-                "type": kind,
+                "type": check.kind.name().to_lowercase(),
                 "path": path,
                 "interval_ms": check.interval_ms,
                 "timeout_ms": check.timeout_ms,

@@ -1,7 +1,7 @@
 //! A small blocking HTTP client for the admin API: one request, one connection, a bounded answer.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::time::Duration;
 
 use clap::Args;
@@ -11,8 +11,8 @@ use super::Failed;
 use crate::config::text;
 
 /// Longer than any answer may take, a long poll of 20 s among them.
-const TIMEOUT: Duration = Duration::from_secs(30);
-const MAX_ANSWER: u64 = 64 * 1024 * 1024;
+pub(super) const TIMEOUT: Duration = Duration::from_secs(30);
+pub(super) const MAX_ANSWER: u64 = 64 * 1024 * 1024;
 
 /// Where the admin API is, and how to show what it says.
 #[derive(Debug, Args)]
@@ -76,59 +76,6 @@ pub(super) fn given_or_read(text: &str) -> Result<String, Failed> {
 }
 
 impl Target {
-    /// Follows the server-sent events at `path` from the event `last` on, until `event` fails or the connection ends. Each
-    /// is told by its id, its kind and its data.
-    pub(super) fn follow(
-        &self,
-        path: &str,
-        last: Option<&str>,
-        mut event: impl FnMut(Option<&str>, &str, &Value) -> Result<(), Failed>,
-    ) -> Result<(), Failed> {
-        let server = Server::at(&self.admin)?;
-        let address = server.address;
-        let mut stream = server.connect(TIMEOUT)?;
-        let failed = |error: std::io::Error| no_answer(address, &error);
-        let last = last.map_or(String::new(), |id| format!("last-event-id: {id}\r\n"));
-        // Of version 1.0, so that the events come without the marks of chunks.
-        let request = format!(
-            "GET {path} HTTP/1.0\r\nhost: {address}\r\naccept: text/event-stream\r\n{}{last}\r\n",
-            token(),
-        );
-        stream.write_all(request.as_bytes()).map_err(failed)?;
-        let mut lines = BufReader::new(stream);
-        let (mut head, mut line) = (String::new(), String::new());
-        while lines.read_line(&mut line).map_err(failed)? > 0 && !line.trim().is_empty() {
-            head.push_str(&std::mem::take(&mut line));
-        }
-        if head.split(' ').nth(1).is_none_or(|status| status != "200") {
-            let mut answer = head.into_bytes();
-            answer.extend_from_slice(b"\r\n");
-            lines.take(MAX_ANSWER).read_to_end(&mut answer).map_err(failed)?;
-            return accepted(understand(&answer)?).map(|_| ());
-        }
-        let (mut id, mut kind, mut data) = (None, String::new(), Value::Null);
-        loop {
-            line.clear();
-            if lines.read_line(&mut line).map_err(failed)? == 0 {
-                return Ok(());
-            }
-            match line.trim_end().split_once(": ") {
-                Some(("id", text)) => id = Some(text.to_owned()),
-                Some(("event", text)) => text.clone_into(&mut kind),
-                Some(("data", text)) => data = serde_json::from_str(text).map_err(|_| strange())?,
-                // A blank line ends an event; a comment is only a sign of life.
-                _ if line.trim().is_empty() && !kind.is_empty() => {
-                    event(
-                        id.take().as_deref(),
-                        &std::mem::take(&mut kind),
-                        &std::mem::take(&mut data),
-                    )?;
-                }
-                _ => {}
-            }
-        }
-    }
-
     /// Asks for `path`; the answer is a JSON document, or nothing.
     pub(super) fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value, Failed> {
         self.call_within(method, path, body, Duration::ZERO)
@@ -143,12 +90,17 @@ impl Target {
         more: Duration,
     ) -> Result<Value, Failed> {
         let body = body.map(Value::to_string).unwrap_or_default();
-        accepted(Server::at(&self.admin)?.ask(method, path, &body, TIMEOUT + more)?)
+        accepted(self.server()?.ask(method, path, &body, TIMEOUT + more)?)
+    }
+
+    /// The admin port that is asked.
+    pub(super) fn server(&self) -> Result<Server, Failed> {
+        Server::at(&self.admin)
     }
 }
 
 /// What was answered; the detail of its problem document as an error if it says no.
-fn accepted((status, value): (u16, Value)) -> Result<Value, Failed> {
+pub(super) fn accepted((status, value): (u16, Value)) -> Result<Value, Failed> {
     if (200..300).contains(&status) {
         return Ok(value);
     }
@@ -163,7 +115,7 @@ fn accepted((status, value): (u16, Value)) -> Result<Value, Failed> {
 /// An admin port.
 #[derive(Clone, Debug)]
 pub(super) struct Server {
-    address: SocketAddr,
+    pub(super) address: std::net::SocketAddr,
 }
 
 impl Server {
@@ -174,17 +126,6 @@ impl Server {
             Ok(None) => Err(Failed::Usage("--admin: `off` cannot be asked".into())),
             Err(rule) => Err(Failed::Usage(format!("--admin: {rule}"))),
         }
-    }
-
-    /// Opens a connection on which an answer may take as long as `limit`.
-    fn connect(&self, limit: Duration) -> Result<TcpStream, Failed> {
-        let connected = || {
-            let stream = TcpStream::connect_timeout(&self.address, limit.min(TIMEOUT))?;
-            stream.set_read_timeout(Some(limit))?;
-            stream.set_write_timeout(Some(limit.min(TIMEOUT)))?;
-            Ok(stream)
-        };
-        connected().map_err(|error| no_answer(self.address, &error))
     }
 
     /// As [`Server::ask`], beside the tasks of a runtime.
@@ -213,7 +154,9 @@ impl Server {
     ) -> Result<(u16, Value), Failed> {
         let address = self.address;
         let failed = |error: std::io::Error| no_answer(address, &error);
-        let mut stream = self.connect(limit)?;
+        let mut stream = TcpStream::connect_timeout(&address, limit).map_err(failed)?;
+        stream.set_read_timeout(Some(limit)).map_err(failed)?;
+        stream.set_write_timeout(Some(limit)).map_err(failed)?;
         let request = format!(
             "{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\naccept: application/json\r\n\
              content-type: application/json\r\n{}content-length: {}\r\n\r\n{body}",
@@ -228,25 +171,25 @@ impl Server {
 }
 
 /// The header with the token, if there is one.
-fn token() -> String {
+pub(super) fn token() -> String {
     let token = std::env::var("TSUGITE_ADMIN_TOKEN");
     token.map_or(String::new(), |token| {
         format!("authorization: Bearer {token}\r\n")
     })
 }
 
-fn no_answer(address: SocketAddr, error: &std::io::Error) -> Failed {
+pub(super) fn no_answer(address: std::net::SocketAddr, error: &std::io::Error) -> Failed {
     Failed::Failure(format!(
         "no answer from the admin port {address}: {error}; is `tsugite up` running there?"
     ))
 }
 
-fn strange() -> Failed {
+pub(super) fn strange() -> Failed {
     Failed::Failure("the admin port did not answer in HTTP".into())
 }
 
 /// Status and body of an HTTP/1.1 answer.
-fn understand(answer: &[u8]) -> Result<(u16, Value), Failed> {
+pub(super) fn understand(answer: &[u8]) -> Result<(u16, Value), Failed> {
     let end = answer
         .windows(4)
         .position(|four| four == b"\r\n\r\n")

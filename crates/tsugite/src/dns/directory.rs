@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use tsugite_base::names::DEFAULT_NAMESPACE;
-use tsugite_discovery::dns::{Catalog, Instance, Name, Pairs, Routing, Service, ServiceSpec, Snapshot, ZoneSpec};
+use tsugite_discovery::dns::{
+    Catalog, Instance, Name, Pairs, Routing, Service, ServiceSpec, Snapshot, ZoneSpec,
+};
 use tsugite_registry::{
-    Changes, DnsConfig, InstanceView, NamespaceView, Packed, Protocol, RoutingPolicy, ServiceView,
-    cname_of, ipv4_of, ipv6_of, port_of, protocol_of, weight_of,
+    Changes, DnsConfig, InstanceView, NamespaceView, Packed, Protocol, RoutingPolicy, ServiceView, cname_of,
+    ipv4_of, ipv6_of, port_of, protocol_of, weight_of,
 };
 
 /// TTL of negative answers in the default namespace as long as nothing is registered in it, in seconds.

@@ -4,9 +4,9 @@ use tsugite_base::Timestamp;
 use tsugite_base::rng::SplitMix64;
 use tsugite_discovery::dns::{Client, Name, Scratch, Settings, answer, kind};
 use tsugite_registry::{
-    Attributes, CNAME, Changes, DnsConfig, DnsRecord, HealthSource, IPV4, IPV6,
-    InstanceView, Namespace, NamespaceId, NamespaceKind, NamespaceView, PORT, RecordType, RoutingPolicy,
-    Service, ServiceId, ServiceView, WEIGHT,
+    Attributes, CNAME, Changes, DnsConfig, DnsRecord, HealthSource, IPV4, IPV6, InstanceView, Namespace,
+    NamespaceId, NamespaceKind, NamespaceView, PORT, RecordType, RoutingPolicy, Service, ServiceId,
+    ServiceView, WEIGHT,
 };
 
 use super::directory::Directory;

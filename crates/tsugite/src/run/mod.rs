@@ -26,10 +26,10 @@ use crate::config::Config;
 use crate::deliver::{self, Deliverer};
 use crate::dns::{self, Dns};
 use crate::feed::Feed;
-use crate::{health, leaving};
 use crate::signing::Signer;
 use crate::watch::Hub;
 use crate::world::HostClock;
+use crate::{health, leaving};
 
 use self::workers::Worker;
 
