@@ -48,14 +48,15 @@ fn measure(name: &str, mix: Mix, count: usize) {
     for (key, policy) in policies.iter().enumerate() {
         index.insert(key as u32, policy);
     }
+    let bodies = index.reads_bodies();
     let mut matches = 0;
     for published in &messages {
         let mut found = Vec::new();
-        index.matching(&published.read(), &mut found);
+        index.matching(&published.read(bodies), &mut found);
         matches += found.len();
     }
-    let by_index = per_second(&messages, |message, found| index.matching(message, found));
-    let by_loop = per_second(&messages, |message, found| {
+    let by_index = per_second(&messages, bodies, |message, found| index.matching(message, found));
+    let by_loop = per_second(&messages, bodies, |message, found| {
         let matching = policies
             .iter()
             .enumerate()
@@ -70,13 +71,13 @@ fn measure(name: &str, mix: Mix, count: usize) {
 }
 
 /// How often in a second `gather` takes a message and finds its subscriptions.
-fn per_second(messages: &[Published], gather: impl Fn(&Message<'_>, &mut Vec<u32>)) -> f64 {
+fn per_second(messages: &[Published], bodies: bool, gather: impl Fn(&Message<'_>, &mut Vec<u32>)) -> f64 {
     let mut found = Vec::new();
     let mut run = || {
         let (start, mut done) = (on_processor(), 0_u64);
         for published in messages.iter().cycle() {
             found.clear();
-            gather(&published.read(), &mut found);
+            gather(&published.read(bodies), &mut found);
             black_box(&found);
             done += 1;
             if done.is_multiple_of(64) && on_processor() >= start + SPAN {

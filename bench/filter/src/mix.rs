@@ -70,13 +70,14 @@ pub(crate) struct Published {
 }
 
 impl Published {
-    pub(crate) fn read(&self) -> Message<'_> {
+    /// As the broker reads it, with the body if a policy looks at one.
+    pub(crate) fn read(&self, body: bool) -> Message<'_> {
         let attributes = self.attributes.iter().map(|(name, data_type, text)| Attribute {
             name,
             data_type,
             text: Some(text),
         });
-        Message::new(attributes, Some(&self.body))
+        Message::new(attributes, body.then_some(&self.body))
     }
 }
 

@@ -11,6 +11,10 @@ pub(crate) type Node = u32;
 
 /// The body itself.
 pub(crate) const ROOT: Node = 0;
+/// No node: the root is nobody's child.
+const NONE: Node = ROOT;
+/// So many children of a node are looked through one by one; what comes after them has a map.
+const NEAR: usize = 16;
 
 /// The values of a JSON object by dotted path. Paths are walked segment by segment through a tree, so that the size
 /// of all is linear in that of the text however deep it is nested. A dot in a name separates segments as nesting
@@ -18,12 +22,33 @@ pub(crate) const ROOT: Node = 0;
 /// path of the array, and an empty one leaves nothing.
 #[derive(Debug, Clone)]
 pub(crate) struct Body<'a> {
-    children: BTreeMap<(Node, Cow<'a, str>), Node>,
+    paths: Paths<'a>,
     /// By node, each node's in the order of the text.
     values: Vec<Value<'a>>,
-    /// Node n has the values from `starts[n]` to `starts[n + 1]`.
-    starts: Vec<u32>,
-    child_counts: Vec<u32>,
+}
+
+/// The tree of all paths.
+#[derive(Debug, Clone)]
+struct Paths<'a> {
+    branches: Vec<Branch<'a>>,
+    /// Children of nodes that have more than [`NEAR`], without those.
+    more: BTreeMap<(Node, Cow<'a, str>), Node>,
+}
+
+/// A node with its place in the list of its siblings.
+#[derive(Debug, Clone)]
+struct Branch<'a> {
+    /// The last of its path.
+    segment: Cow<'a, str>,
+    first_child: Node,
+    last_child: Node,
+    next_sibling: Node,
+    child_count: u32,
+    /// While the body is read, the number of the object that the last member read into the node is of; 0 for none.
+    object: u32,
+    /// Its values; while the body is read, those that this member brought, with all below it.
+    start: u32,
+    end: u32,
 }
 
 impl<'a> Body<'a> {
@@ -51,24 +76,94 @@ impl<'a> Body<'a> {
 
     /// The values of a node.
     pub(crate) fn values_at(&self, node: Node) -> &[Value<'a>] {
-        let start = |node: Node| self.starts[node as usize] as usize;
-        &self.values[start(node)..start(node + 1)]
+        let branch = self.paths.branch(node);
+        &self.values[branch.start as usize..branch.end as usize]
     }
 
     pub(crate) fn child(&self, node: Node, segment: &str) -> Option<Node> {
-        self.children.get(&(node, Cow::Borrowed(segment))).copied()
+        self.paths.child(node, segment)
     }
 
     pub(crate) fn child_count(&self, node: Node) -> usize {
-        self.child_counts[node as usize] as usize
+        self.paths.branch(node).child_count as usize
     }
 
     /// The children of a node with their segments.
     pub(crate) fn children(&self, node: Node) -> impl Iterator<Item = (&str, Node)> {
-        let from = (node, Cow::Borrowed(""));
-        let until = (node + 1, Cow::Borrowed(""));
-        let range = self.children.range(from..until);
-        range.map(|((_, segment), child)| (&**segment, *child))
+        self.paths
+            .children(node)
+            .map(|(child, branch)| (&*branch.segment, child))
+    }
+}
+
+impl<'a> Paths<'a> {
+    fn new() -> Paths<'a> {
+        let mut paths = Paths {
+            branches: Vec::with_capacity(NEAR),
+            more: BTreeMap::new(),
+        };
+        paths.add_branch(Cow::Borrowed(""));
+        paths
+    }
+
+    fn branch(&self, node: Node) -> &Branch<'a> {
+        &self.branches[node as usize]
+    }
+
+    fn branch_mut(&mut self, node: Node) -> &mut Branch<'a> {
+        &mut self.branches[node as usize]
+    }
+
+    fn children(&self, node: Node) -> impl Iterator<Item = (Node, &Branch<'a>)> {
+        let listed = |child: Node| (child != NONE).then(|| (child, self.branch(child)));
+        let first = listed(self.branch(node).first_child);
+        std::iter::successors(first, move |(_, branch)| listed(branch.next_sibling))
+    }
+
+    fn child(&self, node: Node, segment: &str) -> Option<Node> {
+        let mut near = self.children(node).take(NEAR);
+        let found = near.find(|(_, branch)| *branch.segment == *segment);
+        match found {
+            Some((child, _)) => Some(child),
+            None if self.more.is_empty() => None,
+            None => self.more.get(&(node, Cow::Borrowed(segment))).copied(),
+        }
+    }
+
+    /// The child of a node, made if need be.
+    fn grow(&mut self, parent: Node, segment: Cow<'a, str>) -> Node {
+        if let Some(child) = self.child(parent, &segment) {
+            return child;
+        }
+        let above = self.branch(parent);
+        let (count, elder) = (above.child_count, above.last_child);
+        if count as usize >= NEAR {
+            let child = self.branches.len() as Node;
+            self.more.insert((parent, segment.clone()), child);
+        }
+        let child = self.add_branch(segment);
+        match elder {
+            NONE => self.branch_mut(parent).first_child = child,
+            elder => self.branch_mut(elder).next_sibling = child,
+        }
+        let above = self.branch_mut(parent);
+        above.last_child = child;
+        above.child_count = count + 1;
+        child
+    }
+
+    fn add_branch(&mut self, segment: Cow<'a, str>) -> Node {
+        self.branches.push(Branch {
+            segment,
+            first_child: NONE,
+            last_child: NONE,
+            next_sibling: NONE,
+            child_count: 0,
+            object: 0,
+            start: 0,
+            end: 0,
+        });
+        (self.branches.len() - 1) as Node
     }
 }
 
@@ -82,21 +177,9 @@ struct Open {
     object: Option<u32>,
 }
 
-/// The last member that was read into a node.
-#[derive(Clone, Copy)]
-struct Member {
-    /// The number of its object; 0 for none.
-    object: u32,
-    /// The values that it brought, with all below it.
-    start: usize,
-    end: usize,
-}
-
 /// A body being read.
 struct Flattening<'a> {
-    children: BTreeMap<(Node, Cow<'a, str>), Node>,
-    child_counts: Vec<u32>,
-    members: Vec<Member>,
+    paths: Paths<'a>,
     /// In the order of the text; `None` for those of a member whose name came again in the same object.
     values: Vec<Option<(Node, Value<'a>)>>,
     open: Vec<Open>,
@@ -107,14 +190,11 @@ impl<'a> Flattening<'a> {
     /// Inside the outermost object.
     fn new() -> Flattening<'a> {
         let mut flat = Flattening {
-            child_counts: Vec::new(),
-            children: BTreeMap::new(),
-            members: Vec::new(),
-            values: Vec::new(),
+            paths: Paths::new(),
+            values: Vec::with_capacity(NEAR),
             open: Vec::new(),
             objects: 0,
         };
-        flat.add_node();
         flat.begin_object(ROOT);
         flat
     }
@@ -156,17 +236,14 @@ impl<'a> Flattening<'a> {
             return;
         };
         let node = self.walk(base, key);
-        let start = self.values.len();
-        let before = &mut self.members[node as usize];
-        if Some(before.object) == object {
+        let start = self.values.len() as u32;
+        let member = self.paths.branch_mut(node);
+        if Some(member.object) == object {
             // The same name again: readers of JSON see the last one, so the filter does too.
-            self.values[before.start..before.end].fill(None);
+            self.values[member.start as usize..member.end as usize].fill(None);
         }
-        *before = Member {
-            object: object.unwrap_or(0),
-            start,
-            end: start,
-        };
+        member.object = object.unwrap_or(0);
+        (member.start, member.end) = (start, start);
         if let Some(open) = self.open.last_mut() {
             open.current = node;
         }
@@ -175,58 +252,41 @@ impl<'a> Flattening<'a> {
     /// Notes what the current member of the innermost object brought.
     fn end_member(&mut self) {
         let Some(open) = self.open.last() else { return };
-        let member = &mut self.members[open.current as usize];
+        let member = self.paths.branch_mut(open.current);
         if Some(member.object) == open.object {
-            member.end = self.values.len();
+            member.end = self.values.len() as u32;
         }
     }
 
     fn walk(&mut self, base: Node, key: Cow<'a, str>) -> Node {
         match key {
-            Cow::Borrowed(key) => key
-                .split('.')
-                .fold(base, |node, segment| self.child(node, Cow::Borrowed(segment))),
+            Cow::Borrowed(key) => key.split('.').fold(base, |node, segment| {
+                self.paths.grow(node, Cow::Borrowed(segment))
+            }),
             Cow::Owned(key) => key.split('.').fold(base, |node, segment| {
-                self.child(node, Cow::Owned(segment.to_owned()))
+                self.paths.grow(node, Cow::Owned(segment.to_owned()))
             }),
         }
     }
 
-    fn child(&mut self, parent: Node, segment: Cow<'a, str>) -> Node {
-        let next = self.members.len() as Node;
-        let node = *self.children.entry((parent, segment)).or_insert(next);
-        if node == next {
-            self.child_counts[parent as usize] += 1;
-            self.add_node();
-        }
-        node
-    }
-
-    fn add_node(&mut self) {
-        self.child_counts.push(0);
-        self.members.push(Member {
-            object: 0,
-            start: 0,
-            end: 0,
-        });
-    }
-
     /// Brings the values into the order of their nodes.
     fn finish(self) -> Body<'a> {
-        let mut starts = vec![0_u32; self.members.len() + 1];
-        for (node, _) in self.values.iter().flatten() {
-            starts[*node as usize + 1] += 1;
-        }
-        for node in 1..starts.len() {
-            starts[node] += starts[node - 1];
+        let mut paths = self.paths;
+        for branch in &mut paths.branches {
+            (branch.start, branch.end) = (0, 0);
         }
         let mut sorted: Vec<_> = self.values.into_iter().flatten().collect();
         sorted.sort_by_key(|(node, _)| *node);
+        for (at, (node, _)) in sorted.iter().enumerate() {
+            let branch = paths.branch_mut(*node);
+            if branch.end == 0 {
+                branch.start = at as u32;
+            }
+            branch.end = at as u32 + 1;
+        }
         Body {
-            children: self.children,
+            paths,
             values: sorted.into_iter().map(|(_, value)| value).collect(),
-            starts,
-            child_counts: self.child_counts,
         }
     }
 }
@@ -309,6 +369,12 @@ mod tests {
         check(&deep, &("b.".repeat(levels - 1) + "b"), &["0"]);
         let twins = format!("{{{}\"a\":1}}", "\"a\":[1,2,3],".repeat(20_000));
         check(&twins, "a", &["1"]);
+        let wide: Vec<String> = (0..50_000).map(|n| format!("\"k{n}\":{n}")).collect();
+        let wide = format!("{{{},\"k49999\":7,\"k3\":8}}", wide.join(","));
+        check(&wide, "k49998", &["49998"]);
+        check(&wide, "k49999", &["7"]);
+        check(&wide, "k3", &["8"]);
+        check(&wide, "k50000", &[]);
         check(
             &format!("{{\"a\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000)),
             "a",

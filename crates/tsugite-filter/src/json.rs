@@ -249,15 +249,14 @@ impl<'a> Reader<'a> {
 
     /// Goes on to the next quote or backslash.
     fn plain(&mut self) -> Result<(), Malformed> {
-        loop {
-            match self.peek() {
-                None => return Err(self.malformed("unexpected end of text in a string")),
-                Some(b'"' | b'\\') => return Ok(()),
-                Some(0..=0x1f) => {
-                    return Err(self.malformed("a control character in a string must be escaped"));
-                }
-                Some(_) => self.at += 1,
-            }
+        let rest = &self.text.as_bytes()[self.at..];
+        let special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..=0x1f);
+        let length = rest.iter().position(special);
+        self.at += length.unwrap_or(rest.len());
+        match self.peek() {
+            None => Err(self.malformed("unexpected end of text in a string")),
+            Some(b'"' | b'\\') => Ok(()),
+            Some(_) => Err(self.malformed("a control character in a string must be escaped")),
         }
     }
 

@@ -1,9 +1,10 @@
 //! What a message offers to filter policies: values by attribute name, and values by path in the body.
 //!
-//! Both are worked out once for each message, before anything is locked, and are then only looked at.
+//! Both are worked out once for each message and are then only looked at.
 
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::Range;
 
 use crate::body::Body;
 use crate::decimal::Decimal;
@@ -73,8 +74,17 @@ impl fmt::Debug for Short<'_> {
 #[derive(Debug, Clone)]
 pub struct Message<'a> {
     /// Sorted by name; an attribute that offers nothing is left out.
-    attributes: Vec<(&'a str, Vec<Value<'a>>)>,
+    attributes: Vec<Named<'a>>,
+    /// Of all attributes.
+    values: Vec<Value<'a>>,
     body: Option<Body<'a>>,
+}
+
+/// An attribute with the place of its values.
+#[derive(Debug, Clone)]
+struct Named<'a> {
+    name: &'a str,
+    values: Range<usize>,
 }
 
 impl<'a> Message<'a> {
@@ -84,21 +94,31 @@ impl<'a> Message<'a> {
     /// Of two attributes with one name the last counts, and so does the last of two members with one name in an
     /// object.
     pub fn new(attributes: impl IntoIterator<Item = Attribute<'a>>, body: Option<&'a str>) -> Message<'a> {
-        let mut read = Vec::new();
+        let attributes = attributes.into_iter();
+        let (mut read, mut values) = (
+            Vec::with_capacity(attributes.size_hint().0),
+            Vec::with_capacity(attributes.size_hint().0),
+        );
         for attribute in attributes {
-            read.push((attribute.name, attribute_values(&attribute)));
+            let start = values.len();
+            add_values(&attribute, &mut values);
+            read.push(Named {
+                name: attribute.name,
+                values: start..values.len(),
+            });
         }
-        read.sort_by_key(|(name, _)| *name);
+        read.sort_by_key(|named| named.name);
         // `dedup_by` keeps the first of equals, and the sort kept their order: so swap what is kept for the later one.
         read.dedup_by(|later, kept| {
-            later.0 == kept.0 && {
-                std::mem::swap(&mut later.1, &mut kept.1);
+            later.name == kept.name && {
+                std::mem::swap(&mut later.values, &mut kept.values);
                 true
             }
         });
-        read.retain(|(_, values)| !values.is_empty());
+        read.retain(|named| !named.values.is_empty());
         Message {
             attributes: read,
+            values,
             body: body.and_then(|body| Body::read(body).ok().flatten()),
         }
     }
@@ -112,8 +132,9 @@ impl<'a> Message<'a> {
     }
 
     /// Names and values of the attributes that offer some.
-    pub(crate) fn attributes(&self) -> &[(&'a str, Vec<Value<'a>>)] {
-        &self.attributes
+    pub(crate) fn attributes(&self) -> impl Iterator<Item = (&'a str, &[Value<'a>])> {
+        let with_values = |named: &Named<'a>| (named.name, &self.values[named.values.clone()]);
+        self.attributes.iter().map(with_values)
     }
 
     /// The body, if it is a JSON object that was to be read.
@@ -126,35 +147,36 @@ impl<'a> Message<'a> {
         match (scope, &self.body) {
             (Scope::MessageAttributes, _) => self
                 .attributes
-                .binary_search_by_key(&key, |(name, _)| name)
-                .map_or(&[], |at| &self.attributes[at].1),
+                .binary_search_by_key(&key, |named| named.name)
+                .map_or(&[], |at| &self.values[self.attributes[at].values.clone()]),
             (Scope::MessageBody, Some(body)) => body.values(key),
             (Scope::MessageBody, None) => &[],
         }
     }
 }
 
-/// What an attribute offers. Nothing for Binary, which filters ignore, nor for a text that is not of its type.
-fn attribute_values<'a>(attribute: &Attribute<'a>) -> Vec<Value<'a>> {
-    let Some(text) = attribute.text else {
-        return Vec::new();
-    };
+/// Adds what an attribute offers. Nothing for Binary, which filters ignore, nor for a text that is not of its type.
+fn add_values<'a>(attribute: &Attribute<'a>, values: &mut Vec<Value<'a>>) {
+    let Some(text) = attribute.text else { return };
     let mut parts = attribute.data_type.split('.');
     match (parts.next(), parts.next()) {
-        (Some("String"), Some("Array")) => array_values(text).unwrap_or_default(),
-        (Some("String"), _) => vec![Value::Text(text.into())],
-        (Some("Number"), _) => Decimal::parse(text)
-            .map(|number| Value::Number(number, text))
-            .into_iter()
-            .collect(),
-        _ => Vec::new(),
+        (Some("String"), Some("Array")) => {
+            let before = values.len();
+            if add_elements(text, values).is_none() {
+                values.truncate(before);
+            }
+        }
+        (Some("String"), _) => values.push(Value::Text(text.into())),
+        (Some("Number"), _) => {
+            values.extend(Decimal::parse(text).map(|number| Value::Number(number, text)));
+        }
+        _ => {}
     }
 }
 
-/// The scalars of a JSON array; `None` if it is none, or holds objects.
-fn array_values(text: &str) -> Option<Vec<Value<'_>>> {
+/// Adds the scalars of a JSON array; `None` if it is none, or holds objects.
+fn add_elements<'a>(text: &'a str, values: &mut Vec<Value<'a>>) -> Option<()> {
     let mut reader = Reader::new(text);
-    let mut values = Vec::new();
     if reader.token().ok()?? != Token::BeginArray {
         return None;
     }
@@ -165,7 +187,7 @@ fn array_values(text: &str) -> Option<Vec<Value<'_>>> {
             scalar => values.extend(value(scalar)),
         }
     }
-    Some(values)
+    Some(())
 }
 
 /// The value of a scalar token.

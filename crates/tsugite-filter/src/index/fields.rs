@@ -1,9 +1,10 @@
 //! The fields of an index by name, and the walk that brings them together with a message.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use super::field::{Field, Probe};
 use super::guard;
+use super::hash::Map;
 use super::slots::{Found, Slot};
 use crate::body::{self, Body};
 use crate::message::{Message, Value};
@@ -33,7 +34,7 @@ struct Node {
     parent: Place,
     /// The last of its name.
     segment: Box<str>,
-    children: HashMap<Box<str>, Place>,
+    children: Map<Box<str>, Place>,
     /// How many keys of entries have this name.
     uses: usize,
     /// Of a name through which entries are found.
@@ -153,7 +154,7 @@ impl Fields {
 
     /// Finds the entries that a message may concern, and the fields that it has.
     pub(super) fn find<'m>(&self, message: &'m Message<'m>, found: &mut Found) -> Present<'m> {
-        let mut present = Present(Vec::new());
+        let mut present = Present(Vec::with_capacity(16));
         self.meet_attributes(message, &mut present);
         if let Some(body) = message.body() {
             self.meet_body(body, &mut present);
@@ -185,7 +186,7 @@ impl Fields {
     fn meet_attributes<'m>(&self, message: &'m Message<'m>, present: &mut Present<'m>) {
         let fields = &self.node(ATTRIBUTES).children;
         for (name, values) in message.attributes() {
-            if let Some(place) = fields.get(*name) {
+            if let Some(place) = fields.get(name) {
                 present.add(*place, values);
             }
         }

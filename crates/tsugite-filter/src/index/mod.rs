@@ -15,6 +15,7 @@ mod cover;
 mod field;
 mod fields;
 mod guard;
+mod hash;
 mod odds;
 mod ranges;
 mod slots;
@@ -34,7 +35,7 @@ use guard::Guard;
 use slots::{Bucket, Found, Slot};
 
 use crate::policy::{Key, Tree};
-use crate::{Message, Policy};
+use crate::{Message, Policy, Scope};
 
 /// Policies by the key of their subscription.
 #[derive(Clone)]
@@ -49,6 +50,8 @@ pub struct Index<K> {
     fields: Fields,
     /// Entries that no key leads to.
     always: Bucket,
+    /// Entries that look at the body.
+    of_body: usize,
 }
 
 /// A policy and who has it.
@@ -106,6 +109,7 @@ impl<K: Copy + Ord> Index<K> {
             by_meaning: HashMap::new(),
             fields: Fields::new(),
             always: Bucket::default(),
+            of_body: 0,
         }
     }
 
@@ -143,6 +147,11 @@ impl<K: Copy + Ord> Index<K> {
     /// Whether no key has a policy.
     pub fn is_empty(&self) -> bool {
         self.slots.is_empty()
+    }
+
+    /// Whether any policy looks at the body: if none does, messages need not have it read.
+    pub fn reads_bodies(&self) -> bool {
+        self.of_body > 0
     }
 
     /// Adds the keys whose policies admit the message to `out`, ascending.
@@ -205,6 +214,7 @@ impl<K: Copy + Ord> Index<K> {
             }
         }
         self.by_meaning.insert(ByMeaning(policy.clone()), slot);
+        self.of_body += usize::from(scope == Scope::MessageBody);
         slot
     }
 
@@ -219,6 +229,7 @@ impl<K: Copy + Ord> Index<K> {
         let tree = std::mem::replace(&mut entry.tree, Tree::All(Vec::new()));
         tree.keys().iter().for_each(|key| fields.release(key.name));
         self.guards[slot as usize] = Guard::NONE;
+        self.of_body -= usize::from(scope == Scope::MessageBody);
         self.by_meaning.remove(&ByMeaning(policy));
         self.free.push(slot);
     }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::hash::Map;
 use super::slots::{Found, Slot};
 
 /// Ranges from one number to another, both within. Think of a binary tree over all numbers of 64 bits, of which only
@@ -12,7 +13,7 @@ use super::slots::{Found, Slot};
 #[derive(Debug, Clone, Default)]
 pub(super) struct Ranges {
     /// By level, which is how many low bits the node leaves open, and the bits above those.
-    nodes: BTreeMap<(u32, u64), Node>,
+    nodes: Map<(u32, u64), Node>,
     /// How many nodes each level has, of those that have any.
     levels: BTreeMap<u32, usize>,
     len: usize,

@@ -150,7 +150,7 @@ proptest! {
 fn check_empty(index: &Index<u8>) {
     assert!(index.is_empty());
     assert!(index.fields.is_empty(), "fields are left");
-    assert!(index.always.is_empty() && index.by_meaning.is_empty());
+    assert!(index.always.is_empty() && index.by_meaning.is_empty() && !index.reads_bodies());
     assert_eq!(index.free.len(), index.entries.len(), "entries are left");
     assert!(
         index
@@ -238,6 +238,46 @@ fn the_rare_key_is_the_way_in() {
     assert_eq!(found, [77]);
     let count = looked_at(&index, &message);
     assert!(count < 50, "{count} entries for one match");
+}
+
+#[test]
+fn a_wildcard_is_found_by_the_end_that_it_has() {
+    let mut index = Index::new();
+    for key in 0..999_u32 {
+        let pattern = match key % 3 {
+            0 => format!("*-end{key}"),
+            1 => format!("begin{key}-*"),
+            _ => format!("both{key}-*-z"),
+        };
+        let text = format!(r#"{{"k":[{{"wildcard":"{pattern}"}}]}}"#);
+        let policy = Policy::parse(&text, Scope::MessageAttributes, true).expect("a policy");
+        index.insert(key, &policy);
+    }
+    for (text, expected) in [("x-end3", 3), ("begin4-x", 4), ("both5-x-z", 5)] {
+        assert_eq!(matching(&index, text), [expected], "{text}");
+        let attribute = Attribute {
+            name: "k",
+            data_type: "String",
+            text: Some(text),
+        };
+        let count = looked_at(&index, &Message::new([attribute], None));
+        assert_eq!(count, 1, "{text} leads to others");
+    }
+    assert_eq!(matching(&index, "both5-x"), []);
+}
+
+#[test]
+fn bodies_are_read_as_long_as_a_policy_looks_at_them() {
+    let mut index = Index::new();
+    let of_body = Policy::parse(r#"{"k":["a"]}"#, Scope::MessageBody, false).expect("a policy");
+    index.insert(1, &parse(r#"{"k":["a"]}"#));
+    assert!(!index.reads_bodies());
+    index.insert(2, &of_body);
+    index.insert(3, &of_body);
+    index.remove(3);
+    assert!(index.reads_bodies());
+    index.remove(2);
+    assert!(!index.reads_bodies());
 }
 
 #[test]

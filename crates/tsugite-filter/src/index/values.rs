@@ -1,23 +1,23 @@
 //! The entries behind each exact value of one kind.
 
 use std::borrow::Borrow;
-use std::collections::HashMap;
 use std::hash::Hash;
 
+use super::hash::Map;
 use super::odds::Odds;
 use super::slots::{Bucket, Found, Slot};
 
 /// Buckets by value.
 #[derive(Debug, Clone)]
 pub(super) struct Values<V> {
-    buckets: HashMap<V, Bucket>,
+    buckets: Map<V, Bucket>,
     odds: Odds,
 }
 
 impl<V> Default for Values<V> {
     fn default() -> Self {
         Values {
-            buckets: HashMap::new(),
+            buckets: Map::default(),
             odds: Odds::default(),
         }
     }
