@@ -2,8 +2,9 @@
 
 use tsugite_base::{Decision, Now, Uuid};
 use tsugite_broker::{
-    Accepted, ChangeVisibility, ChangeVisibilityEntry, CreateQueue, CreateTopic, DeleteMessages, Lease,
-    Publish, PublishEntry, Receive, SendMessages, Subscribe,
+    Accepted, AttributeValue, ChangeVisibility, ChangeVisibilityEntry, ConfirmSubscription, CreateQueue,
+    CreateTopic, DeleteMessages, Lease, MessageAttribute, Publish, PublishEntry, Receive, SendMessages,
+    Subscribe,
 };
 use tsugite_checker::{Call, Entry, Reply as Told, SentResult, What};
 use tsugite_engine::Failure;
@@ -13,6 +14,13 @@ use tsugite_registry::InstanceName;
 use crate::history::{Held, History, Life, Reply};
 use crate::machine::Machine;
 use crate::scene::{self, QUEUES};
+
+/// The attribute that a filter policy looks at, and what it wants.
+const KIND: &str = "kind";
+const NEWS: &str = "news";
+/// What confirms the endpoint's subscription.
+const TOKEN: &str = "of the hook";
+const RAW: (&str, &str) = ("RawMessageDelivery", "true");
 
 impl History {
     /// A client gives a command.
@@ -24,18 +32,18 @@ impl History {
         let publishes = self.queues.contains(&QUEUES[0]);
         match self.rng.below(20) {
             6..8 if publishes => self.publish(life),
-            0..8 if scene::is_dead(queue) => self.register(life),
+            0..8 if scene::is_dead(queue) || scene::is_outbox(queue) => self.register(life),
             0..8 => self.send(life, queue),
             8..13 => drop(self.receive(life, queue, true)),
             13..16 => self.delete(life),
             16 => self.change_visibility(life),
-            17 if self.rng.below(6) == 0 => self.purge(life, queue),
+            17 if self.rng.below(6) == 0 && !scene::is_outbox(queue) => self.purge(life, queue),
             _ => self.register(life),
         }
     }
 
     /// Gives a command to the store. `None`: there is no room now; a refusal changes nothing.
-    fn give<Rec: Into<Record>, R, E>(
+    pub(crate) fn give<Rec: Into<Record>, R, E>(
         &mut self,
         life: &Life,
         decide: impl FnOnce(&Domains, Now) -> Result<Decision<Rec, R>, E>,
@@ -59,7 +67,7 @@ impl History {
     /// Creates queues, topic and subscriptions, as a deployment does at each start until it succeeded.
     pub(crate) fn furnish(&mut self, life: &mut Life) {
         let mut done = Vec::new();
-        for name in QUEUES.iter().rev() {
+        for name in QUEUES.iter().rev().filter(|name| !scene::is_outbox(name)) {
             let command = CreateQueue {
                 tags: Vec::new(),
                 queue: scene::queue(name),
@@ -78,23 +86,54 @@ impl History {
             self.give(life, |d, now| d.broker.create_topic(command, now))
                 .map(|(_, wait)| wait),
         );
-        for name in &QUEUES[..2] {
-            let command = Subscribe {
-                topic: scene::topic(),
-                id: self.world.uuid(),
-                protocol: "sqs".into(),
-                endpoint: scene::queue(name).arn().to_string(),
-                attributes: vec![("RawMessageDelivery".into(), "true".into())],
-                ..Subscribe::default()
-            };
+        for command in self.subscriptions() {
             done.push(
                 self.give(life, |d, now| d.broker.subscribe(command, now))
                     .map(|(_, wait)| wait),
             );
         }
+        let command = ConfirmSubscription {
+            topic: scene::topic(),
+            token: TOKEN.into(),
+            guarded: false,
+            authenticated: false,
+        };
+        done.push(
+            self.give(life, |d, now| d.broker.confirm_subscription(&command, now))
+                .map(|(_, wait)| wait),
+        );
         life.dead |= life.committer.step().is_err();
         let synced = life.log.synced();
         self.furnished = done.iter().all(|wait| wait.is_some_and(|wait| wait <= synced));
+    }
+
+    /// Two queues, of which one wants some messages only, and an endpoint.
+    fn subscriptions(&self) -> [Subscribe; 3] {
+        let to_queue = |name: &str, attributes: &[(&str, &str)]| Subscribe {
+            topic: scene::topic(),
+            id: self.world.uuid(),
+            protocol: "sqs".into(),
+            endpoint: scene::queue(name).arn().to_string(),
+            attributes: attributes
+                .iter()
+                .chain(&[RAW])
+                .map(|(name, value)| ((*name).into(), (*value).into()))
+                .collect(),
+            ..Subscribe::default()
+        };
+        let hook = Subscribe {
+            id: scene::HOOK,
+            token: TOKEN.into(),
+            protocol: "http".into(),
+            endpoint: "http://hook.example/".into(),
+            ..to_queue(QUEUES[0], &[])
+        };
+        let news = format!(r#"{{"{KIND}":["{NEWS}"]}}"#);
+        [
+            to_queue(QUEUES[0], &[]),
+            to_queue(QUEUES[1], &[("FilterPolicy", &news)]),
+            hook,
+        ]
     }
 
     /// A text that no other message has.
@@ -168,18 +207,27 @@ impl History {
 
     fn publish(&mut self, life: &mut Life) {
         let text = self.text();
+        let kind = [NEWS, "order"][self.rng.below(2) as usize];
         let command = Publish {
             topic: scene::topic(),
             sender: "sim".into(),
             entries: vec![PublishEntry {
                 id: self.world.uuid(),
                 message: text.clone(),
+                attributes: vec![MessageAttribute {
+                    name: KIND.into(),
+                    data_type: "String".into(),
+                    value: AttributeValue::Text(kind.into()),
+                }],
                 ..PublishEntry::default()
             }],
             ..Publish::default()
         };
         if let Some((_, wait)) = self.give(life, |d, now| d.broker.publish(&command, now)) {
-            let queues = QUEUES[..2].iter().map(|q| (*q).to_owned()).collect();
+            let wanted = |queue: &&&str| **queue != QUEUES[1] || kind == NEWS;
+            let outbox = QUEUES.iter().filter(|queue| scene::is_outbox(queue));
+            let queues = QUEUES[..2].iter().filter(wanted).chain(outbox);
+            let queues = queues.map(|queue| (*queue).to_owned()).collect();
             let op = self.asked(Call::Publish { queues, body: text });
             life.waiting.push_back((wait, Reply::Told(op, Told::Nothing)));
         }
@@ -204,12 +252,19 @@ impl History {
             return false;
         };
         let some = !reply.leases.is_empty() || reply.again;
+        // What tells the endpoint of its subscription is nobody's message.
+        let announced = reply.leases.iter().filter(|lease| lease.delivery.is_none());
+        let announced = if scene::is_outbox(queue) {
+            announced.count()
+        } else {
+            0
+        };
         let known = |lease: &Lease| self.held.iter().any(|held| held.handle == lease.handle);
         self.outcome.repeated_receives += u64::from(attempt.is_some() && reply.leases.iter().any(known));
         let op = self.asked(Call::Receive {
             queue: queue.into(),
             // Who is told to ask again was not told that there is no more.
-            max: if reply.again { 0 } else { max as usize },
+            max: if reply.again { 0 } else { max as usize - announced },
             visibility: visibility * 1_000,
             attempt,
         });

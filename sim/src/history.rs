@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tsugite_base::rng::SplitMix64;
 use tsugite_base::{Now, Sheaf, World};
-use tsugite_broker::{Content, Lease, Message};
+use tsugite_broker::{Content, DeleteMessages, Lease, Message};
 use tsugite_checker::{Event, Received, Reply as Told, Rules, What, check};
 use tsugite_log::disk::sim::{Crash, Fault, Image, SimDisk};
 use tsugite_log::{Committer, Domains, Keeper, Log, OpenError, Opened, Options, Settings, State as _};
@@ -348,6 +348,7 @@ impl History {
     /// A client reads what it was given.
     fn received(&mut self, life: &Life, op: u64, queue: &str, leases: Vec<Lease>) -> Result<(), String> {
         let mut messages = Vec::with_capacity(leases.len());
+        let mut announced = Vec::new();
         for lease in leases {
             let mut places = vec![lease.payload];
             places.extend(lease.delivery);
@@ -370,8 +371,13 @@ impl History {
             };
             let message = Message::read(lease, &bytes[0], bytes.get(1).map(|b| &b[..]));
             let message = message.map_err(|e| format!("a message of {queue} cannot be read: {e}"))?;
-            let Content::Plain { body, .. } = message.content else {
-                return Err("an envelope on a raw subscription".into());
+            let body = match message.content {
+                Content::Plain { body, .. } => body,
+                Content::Announced(_) if scene::is_outbox(queue) => {
+                    announced.push(message.handle);
+                    continue;
+                }
+                _ => return Err("an envelope on a raw subscription".into()),
             };
             let source = message.dead_letter_source.as_deref();
             messages.push(Received {
@@ -383,6 +389,13 @@ impl History {
                 seq: message.sequence,
                 source: source.and_then(|arn| arn.rsplit(':').next()).map(str::to_owned),
             });
+        }
+        if !announced.is_empty() {
+            let command = DeleteMessages {
+                queue: scene::queue(queue),
+                handles: announced,
+            };
+            self.give(life, |d, now| d.broker.delete(&command, now));
         }
         let held = messages.iter().map(|message| Held {
             queue: queue.to_owned(),

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tsugite_base::names::Scope;
 use tsugite_base::rng::SplitMix64;
 use tsugite_base::world::{Clock, Entropy};
-use tsugite_base::{Mono, Now, Timestamp, World};
+use tsugite_base::{Mono, Now, Timestamp, Uuid, World};
 use tsugite_broker::{QueueKey, SendEntry, TopicKey};
 use tsugite_checker::{Entry, Queue};
 use tsugite_log::Sizes;
@@ -24,9 +24,9 @@ pub(crate) const SIZES: Sizes = Sizes {
     slack: 64 * 1024,
 };
 
-/// Queues; `dead` takes the dead letters of `orders` and `mail`, to which the topic delivers, and `dead.fifo` those of the
+/// Queues, of which `outbox` is that of a subscription that posts, and `mail` gets the news of the topic alone; `dead` takes the dead letters of `orders` and `mail`, to which the topic delivers, and `dead.fifo` those of the
 /// other FIFO queues. `orders` has tenants; in `brief` messages expire within a history.
-pub(crate) const QUEUES: [&str; 7] = [
+pub(crate) const QUEUES: [&str; 8] = [
     "orders",
     "mail",
     "dead",
@@ -34,13 +34,25 @@ pub(crate) const QUEUES: [&str; 7] = [
     "line.fifo",
     "lane.fifo",
     "dead.fifo",
+    OUTBOX,
 ];
+const OUTBOX: &str = "outbox";
+/// The subscription whose outbox it is.
+pub(crate) const HOOK: Uuid = Uuid([7; 16]);
 /// Which of them the clients of a history use. Where messages expire, no clock is set back: of what had expired, and was
 /// deleted so without a record, it could make something that has not expired yet.
 pub(crate) const SCENES: [&[&str]; 3] = [
-    &["orders", "mail", "dead", "brief"],
+    &["orders", "mail", OUTBOX, "dead", "brief"],
     &["line.fifo", "lane.fifo", "dead.fifo"],
-    &["orders", "mail", "dead", "line.fifo", "lane.fifo", "dead.fifo"],
+    &[
+        "orders",
+        "mail",
+        OUTBOX,
+        "dead",
+        "line.fifo",
+        "lane.fifo",
+        "dead.fifo",
+    ],
 ];
 /// Seconds that messages stay in `brief`.
 const BRIEF: u64 = 60;
@@ -118,6 +130,9 @@ pub(crate) fn world(hand: &Arc<Hand>, seed: u64) -> World {
 }
 
 pub(crate) fn queue(name: &str) -> QueueKey {
+    if is_outbox(name) {
+        return QueueKey::outbox(HOOK);
+    }
     QueueKey::new(Scope::default(), name)
 }
 
@@ -128,6 +143,11 @@ pub(crate) fn topic() -> TopicKey {
 /// Whether the queue is one for dead letters.
 pub(crate) fn is_dead(name: &str) -> bool {
     name.starts_with("dead")
+}
+
+/// Whether it is made and filled by the topic alone.
+pub(crate) fn is_outbox(name: &str) -> bool {
+    name == OUTBOX
 }
 
 pub(crate) fn is_fifo(name: &str) -> bool {
@@ -141,7 +161,7 @@ pub(crate) fn is_brief(name: &str) -> bool {
 
 fn dead_letters(name: &str) -> Option<&'static str> {
     let dead = if is_fifo(name) { "dead.fifo" } else { "dead" };
-    (!is_dead(name) && !is_brief(name)).then_some(dead)
+    (!is_dead(name) && !is_brief(name) && !is_outbox(name)).then_some(dead)
 }
 
 /// The attributes with which a queue is made.
