@@ -104,6 +104,17 @@ class TestAccounts:
         denied(theirs.publish, TopicArn=topic + "-absent", Message="x")
         says("Topic does not exist", sns.publish, "NotFound", 404, TopicArn=topic + "-absent", Message="x")
 
+    def test_nobody_ends_a_subscription_of_another(self, either):
+        sns, theirs, anonymous = client(either, ROOT), client(either, OTHER), client(either, None)
+        topic, (_, _, queue) = topic_of(sns), queue_of(either, ROOT)
+        arn = subscribed(sns, topic, queue)
+        denied(theirs.unsubscribe, naming="SNS:Unsubscribe on resource: " + topic, SubscriptionArn=arn)
+        denied(theirs.unsubscribe, SubscriptionArn=arn[:-12] + "0" * 12)
+        assert attributes_of(sns, arn)["SubscriptionPrincipal"] == f"arn:aws:iam::{MINE}:root"
+        # Whoever has the link from a message may follow it, as at AWS.
+        anonymous.unsubscribe(SubscriptionArn=arn)
+        assert sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"] == []
+
     def test_nobody_subscribes_a_queue_of_another(self, either):
         theirs = client(either, OTHER)
         denied(theirs.subscribe, TopicArn=topic_of(theirs), Protocol="sqs", Endpoint=queue_of(either, ROOT)[2])
@@ -134,6 +145,7 @@ class TestPolicies:
     def test_admit_another_account(self, strict):
         sns, theirs = client(strict, ROOT), client(strict, OTHER)
         topic, (sqs, url, queue) = topic_of(sns), queue_of(strict, ROOT)
+        queue_policy(sqs, url, queue, topic)
         subscribed(sns, topic, queue)
         denied(theirs.publish, naming="SNS:Publish on resource: " + topic, TopicArn=topic, Message="no")
         sns.add_permission(TopicArn=topic, Label="share", AWSAccountId=[THEIRS], ActionName=["Publish"])
@@ -175,7 +187,7 @@ class TestPolicies:
         denied(theirs.subscribe, TopicArn=topic, Protocol="email", Endpoint="a@b.example")
         arn = subscribed(theirs, topic, queue)
         assert attributes_of(theirs, arn)["Owner"] == THEIRS and attributes_of(sns, arn)["Owner"] == THEIRS
-        # Without a policy of its own, a queue takes what its own account publishes, and nothing else.
+        # Without a policy of its own, a queue takes what its own account sends, and nothing that a topic does.
         sns.publish(TopicArn=topic, Message="not admitted")
         queue_policy(sqs, url, queue, topic)
         sns.publish(TopicArn=topic, Message="admitted")
@@ -191,14 +203,28 @@ class TestPolicies:
         sns.set_topic_attributes(TopicArn=topic, AttributeName="Policy", AttributeValue="")
         sns.publish(TopicArn=topic, Message="x")
 
-    def test_one_that_cannot_be_read_is_mended_by_the_owner(self, strict):
+    def test_one_that_cannot_be_read_is_refused(self, strict):
         sns = client(strict, ROOT)
         topic = topic_of(sns)
-        allow(sns, topic, "*", "sns:Publish", Nonsense=1)
-        denied(sns.publish, TopicArn=topic, Message="x")
-        assert "Nonsense" in attributes_of(sns, topic)["Policy"]
-        sns.set_topic_attributes(TopicArn=topic, AttributeName="Policy", AttributeValue="")
+        before = attributes_of(sns, topic)["Policy"]
+        for more, why in [({"Nonsense": 1}, "the statement has the unknown member Nonsense"),
+                          ({"Effect": "Maybe"}, "the Effect must be Allow or Deny"),
+                          ({"Action": "sqs:SendMessage"}, "the action sqs:sendmessage is none of")]:
+            refused("InvalidParameter", lambda: allow(sns, topic, "*", "sns:Publish", **more),  # noqa: B023
+                    naming=f"Invalid parameter: Policy Reason: in statement 1, {why}")
+            statement = {"Effect": "Allow", "Principal": "*", "Action": "sns:Publish", "Resource": "*"} | more
+            refused("InvalidParameter", sns.create_topic, Name=f"t-{uuid.uuid4()}",
+                    Attributes={"Policy": json.dumps({"Statement": [statement]})},
+                    naming=f"Invalid parameter: Attributes Reason: Policy: in statement 1, {why}")
+        assert attributes_of(sns, topic)["Policy"] == before
         sns.publish(TopicArn=topic, Message="x")
+
+
+def ask(server, path, body):
+    """What the admin port answers to a POST."""
+    request = urllib.request.Request(server.url("admin", path), json.dumps(body).encode())
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return json.load(answer)
 
 
 def queue_policy(sqs, url, queue, topic):
@@ -222,8 +248,23 @@ class TestPoliciesOfQueues:
         assert texts(sqs, url) == [f"from {admitted}"]
         assert texts(sqs, letters_url) == [f"from {other}"]
         sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": ""})
-        sns.publish(TopicArn=other, Message="of the same account")
-        assert texts(sqs, url) == ["of the same account"]
+        sns.publish(TopicArn=admitted, Message="without a policy")
+        assert texts(sqs, url) == [] and texts(sqs, letters_url) == ["without a policy"]
+
+    def test_a_dry_run_and_the_operator_see_them_too(self, strict):
+        sns, (sqs, url, queue) = client(strict, ROOT), queue_of(strict, ROOT)
+        topic = topic_of(sns)
+        subscribed(sns, topic, queue)
+        name = topic.split(":")[-1]
+
+        def reasons():
+            return ask(strict, f"/v1/topics/{name}/matches", {"message": "x"})["subscriptions"][0]["reasons"]
+        assert reasons() == ["the queue's policy does not let the topic send to it"]
+        assert ask(strict, f"/v1/topics/{name}/messages", {"message": "x"})["undeliverable"] == 1
+        queue_policy(sqs, url, queue, topic)
+        assert reasons() == []
+        assert ask(strict, f"/v1/topics/{name}/messages", {"message": "y"})["deliveries"] == 1
+        assert texts(sqs, url) == ["y"]
 
     def test_are_not_evaluated_in_mode_known(self):
         for known in served("known"):

@@ -60,6 +60,13 @@ def test_hostile_forms(tsugite, topic):
     assert status == 400 and "10000 parameters" in body
 
 
+def test_an_attribute_without_a_value(tsugite, topic):
+    queue = f"arn:aws:sqs:us-east-1:{ACCOUNT}:q"
+    for call in ("CreateTopic&Name=x", f"Subscribe&TopicArn={topic}&Protocol=sqs&Endpoint={queue}"):
+        status, _, body = aws_raw.form(tsugite, f"Action={call}{VERSION}&Attributes.entry.1.key=DisplayName")
+        assert status == 400 and "The entry DisplayName of Attributes.entry has no value." in body, body
+
+
 def test_sns_has_no_json(tsugite):
     status, _, body = aws_raw.post(tsugite, b"{}", target="AmazonSimpleNotificationService.ListTopics")
     assert status == 404 and b"UnknownOperationException" in body and b"ListTopics" in body

@@ -2,6 +2,7 @@
 
 import json
 import re
+import urllib.parse
 import urllib.request
 import uuid
 
@@ -153,7 +154,7 @@ class TestRefusals:
     @pytest.mark.parametrize("change,message", [
         ({"Message": ""}, "Empty message"),
         ({"Subject": ""}, "Subject"),
-        ({"Subject": "x" * 101}, "Subject"),
+        ({"Subject": "x" * 101}, "Subject"),  # 100 are taken, see TestCaptured
         ({"Subject": "two\nlines"}, "Subject"),
         ({"Message": "This is a test message" * 12_000}, "Message too long"),
         ({"MessageDeduplicationId": "d"}, "MessageDeduplicationId Reason: The request includes MessageDeduplicationId "
@@ -262,10 +263,31 @@ class TestCaptured:
         sns.publish(TopicArn=topic, MessageStructure="json", Message='{"default": "d", "sms": "short"}')
         assert self.captured(tsugite, "%2B15550199") == ["short", "to the phone"]
 
-    @pytest.mark.parametrize("number", ["+1a234", "NAA+15551234567"])
+    @pytest.mark.parametrize("number", ["+1a234", "NAA+15551234567", "47", "+47123", "+1234567890123456"])
     def test_bad_numbers(self, sns, number):
         says(f"Invalid parameter: PhoneNumber Reason: {number} is not valid to publish to", sns.publish,
              PhoneNumber=number, Message="x")
+
+
+    def test_mail_in_json(self, tsugite, sns, topic):
+        address = f"{uuid.uuid4()}@b.example"
+        arn = sns.subscribe(TopicArn=topic, Protocol="email-json", Endpoint=address,
+                            ReturnSubscriptionArn=True)["SubscriptionArn"]
+        [text] = self.captured(tsugite, address)
+        request = json.loads(text)
+        assert list(request) == ["Type", "MessageId", "Token", "TopicArn", "Message", "SubscribeURL", "Timestamp",
+                                 "SignatureVersion", "Signature", "SigningCertURL"]
+        assert request["Type"] == "SubscriptionConfirmation" and request["TopicArn"] == topic
+        sns.confirm_subscription(TopicArn=topic, Token=request["Token"])
+        subject = "x" * 100
+        published = sns.publish(TopicArn=topic, Message="soup", Subject=subject,
+                                MessageAttributes={"k": {"DataType": "String", "StringValue": "v"}})
+        mail = json.loads(self.captured(tsugite, address)[0])
+        assert list(mail) == ["Type", "MessageId", "TopicArn", "Subject", "Message", "Timestamp", "SignatureVersion",
+                              "Signature", "SigningCertURL", "UnsubscribeURL", "MessageAttributes"]
+        assert (mail["MessageId"], mail["Message"], mail["Subject"]) == (published["MessageId"], "soup", subject)
+        assert mail["MessageAttributes"] == {"k": {"Type": "String", "Value": "v"}}
+        assert urllib.parse.unquote(mail["UnsubscribeURL"]).endswith(arn)
 
 
 class TestDeadLetters:

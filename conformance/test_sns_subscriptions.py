@@ -1,7 +1,10 @@
 """SNS: subscriptions, confirmed and not. Runs with two SDKs (see README.md)."""
 
+import http.server
 import json
 import re
+import threading
+import time
 import urllib.request
 import uuid
 
@@ -238,6 +241,32 @@ class TestConfirmation:
         assert (attributes["PendingConfirmation"], attributes["ConfirmationWasAuthenticated"]) == ("false", "false")
         status, _ = follow(tsugite, f"/?Action=Unsubscribe&SubscriptionArn={arn}")
         assert status == 200 and sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"] == []
+
+    def test_a_link_leads_to_where_the_subscriber_reached_us(self, tsugite, topic):
+        class Endpoint(http.server.BaseHTTPRequestHandler):
+            seen = []
+
+            def do_POST(self):
+                self.seen.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+                self.send_response(204)
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        port = tsugite.address("aws")[1]
+        sns = boto3.client("sns", endpoint_url=f"http://localhost:{port}", region_name="us-east-1",
+                           aws_access_key_id="test", aws_secret_access_key="test")
+        with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Endpoint) as server:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            sns.subscribe(TopicArn=topic, Protocol="http", Endpoint=f"http://127.0.0.1:{server.server_port}/")
+            deadline = time.monotonic() + 20
+            while not Endpoint.seen:
+                assert time.monotonic() < deadline, "nobody asked to confirm"
+                time.sleep(0.02)
+            server.shutdown()
+        for link in ("SubscribeURL", "SigningCertURL"):
+            assert Endpoint.seen[0][link].startswith(f"http://localhost:{port}/"), Endpoint.seen[0]
 
     def test_with_authentication_only_owners_end_it(self, tsugite, sns, topic):
         address, arn = self.pending(sns, topic)

@@ -192,6 +192,9 @@ class TestTags:
     def test_refusals(self, sns, topic):
         twice = [{"Key": "k", "Value": "v"}, {"Key": "k", "Value": "v"}]
         says("Invalid parameter: Duplicated keys are not allowed.", sns.tag_resource, ResourceArn=topic, Tags=twice)
+        for reserved in ("aws:x", "AWS:cloudformation:stack-name"):
+            says(f"Invalid parameter: Tags Reason: {reserved}: keys that begin with aws: are reserved", sns.tag_resource,
+                 ResourceArn=topic, Tags=[{"Key": reserved, "Value": "v"}])
         many = [{"Key": str(n), "Value": ""} for n in range(50)]
         sns.tag_resource(ResourceArn=topic, Tags=many)
         refused("TagLimitExceeded", sns.tag_resource, ResourceArn=topic, Tags=[{"Key": "more", "Value": ""}])

@@ -110,7 +110,7 @@ impl<'a> Form<'a> {
             .collect()
     }
 
-    /// A map in the order of its indices: `P.1.key=k`, `P.1.value=v` under prefix `P`.
+    /// A map in the order of its indices: `P.1.key=k`, `P.1.value=v` under prefix `P`. Values may be empty, not absent.
     pub fn map(&self, prefix: &str) -> Result<Vec<(String, String)>, AwsError> {
         let elements = self.elements(prefix)?;
         elements
@@ -119,10 +119,11 @@ impl<'a> Form<'a> {
                 let key = element
                     .required("key")
                     .map_err(|_| malformed(format!("An entry of {prefix} has no key.")))?;
-                Ok((
-                    key.to_owned(),
-                    element.get("value").unwrap_or_default().to_owned(),
-                ))
+                let value = element.get("value");
+                let value = value.ok_or_else(|| {
+                    malformed(format!("The entry {} of {prefix} has no value.", shorten(key)))
+                })?;
+                Ok((key.to_owned(), value.to_owned()))
             })
             .collect()
     }

@@ -36,6 +36,10 @@ pub const MESSAGE_ATTRIBUTES: usize = 10;
 pub const MESSAGE_ATTRIBUTE_NAME_CHARS: usize = 256;
 /// Most characters in the subject of a message to a topic.
 pub const SUBJECT_CHARS: usize = 100;
+/// Least digits of a phone number with the code of its country: no shorter one is in use.
+pub const PHONE_DIGITS_LEAST: usize = 7;
+/// Most digits of a phone number (E.164).
+pub const PHONE_DIGITS_MOST: usize = 15;
 /// Messages of one receive.
 pub const RECEIVE_MESSAGES: usize = 10;
 /// Names on one page of a list of queues.
@@ -107,6 +111,8 @@ pub const DELIVERY_TRY_SECONDS: u64 = 15;
 pub const DELIVERIES_PER_ENDPOINT: usize = 32;
 /// Bytes of a delivery policy; one with every member has about 400.
 pub const DELIVERY_POLICY_BYTES: usize = 8_192;
+/// Bytes of the begin of a URL that a request named by its `Host`; longer ones are not noted.
+pub const BASE_URL_BYTES: usize = 300;
 /// Bytes of a request body on the AWS port: a full batch as JSON with every character escaped twice over.
 pub const AWS_BODY_BYTES: usize = 8 * MESSAGE_BYTES;
 /// Bytes of all request headers on any port.

@@ -239,6 +239,7 @@ impl Broker {
         self.topics.clear();
         self.unconfirmed.clear();
         self.replays.clear();
+        self.outboxes.clear();
         self.outbox_changes += 1;
         self.deleted.clear();
     }

@@ -64,7 +64,9 @@ pub struct Broker {
     pub(crate) unconfirmed: BTreeSet<(Timestamp, SubscriptionKey)>,
     /// Subscriptions whose replay has something to do; follows from the topics.
     pub(crate) replays: BTreeSet<SubscriptionKey>,
-    /// One of them came up since this was asked last; not part of the state.
+    /// Whose outbox a queue is; follows from the topics.
+    pub(crate) outboxes: BTreeMap<QueueId, SubscriptionKey>,
+    /// A replay came up since this was asked last; not part of the state.
     pub(crate) replay_news: bool,
     /// Counts changes of the outboxes; not part of the state.
     pub(crate) outbox_changes: u64,

@@ -73,12 +73,6 @@ impl QueueKey {
         self.scope.account.is_empty() && self.name.contains('/')
     }
 
-    /// The subscription whose outbox it is.
-    pub(crate) fn outbox_of(&self) -> Option<Uuid> {
-        let id = self.name.strip_prefix(QueueKey::OUTBOX)?;
-        id.parse().ok().filter(|_| self.is_internal())
-    }
-
     fn internal(name: String) -> QueueKey {
         let (account, region) = (String::new(), String::new());
         QueueKey::new(Scope { account, region }, name)

@@ -122,6 +122,10 @@ pub struct Captured {
     pub endpoint: String,
     /// The topic, unless it was published to the number itself.
     pub topic: Option<TopicKey>,
+    /// The subscription, of a topic's message; absent in what older versions captured.
+    pub subscription: Option<Uuid>,
+    /// `SignatureVersion` of the topic at that time; 0 without a topic.
+    pub signature_version: u8,
     /// The subject, if given.
     pub subject: Option<String>,
     /// The text; the token, if it is one.

@@ -159,6 +159,10 @@ pub(crate) fn captured(out: &mut Vec<u8>, captured: &Captured) {
         out.put_option(captured.subject.as_deref(), |out, s| out.put_str(s));
         out.put_u8(u8::from(captured.is_token));
         put_text(out, &captured.text, &captured.attributes);
+        if let Some(subscription) = captured.subscription {
+            out.extend_from_slice(&subscription.0);
+            out.put_u8(captured.signature_version);
+        }
     });
 }
 
@@ -471,12 +475,19 @@ fn get_captured(get: &mut Get<'_>, id: Uuid, sent: Timestamp) -> Result<Content,
     let subject = get.option(WHAT, |get| Ok(get.str(WHAT)?.to_owned()))?;
     let is_token = get.u8(WHAT)? != 0;
     let (text, attributes) = get_text(get)?;
+    // What was captured before subscriptions were noted ends here, as does what is of none.
+    let (subscription, signature_version) = match get.remaining() {
+        0 => (None, 0),
+        _ => (Some(Uuid(get.bytes16(WHAT)?)), get.u8(WHAT)?),
+    };
     Ok(Content::Captured(Box::new(Captured {
         id,
         sent,
         protocol,
         endpoint,
         topic,
+        subscription,
+        signature_version,
         subject,
         text,
         is_token,

@@ -12,7 +12,7 @@
 //! | 8 | [`Change::ChangeVisibility`] | number u32, count u32, count × (seq u64, timeout u32 ms) |
 //! | 9 | [`TopicChange::PutTopic`] | key, created, attributes and tags (count u32 × (key, value)), data protection? |
 //! | 10 | [`TopicChange::DeleteTopic`] | key |
-//! | 11 | [`TopicChange::PutSubscription`] | key, id 16 bytes, protocol u8, endpoint, owner, principal, confirmation, outbox?, attributes, replay? |
+//! | 11 | [`TopicChange::PutSubscription`] | key, id 16 bytes, protocol u8, endpoint, owner, principal, confirmation, outbox?, attributes, replay?, base URL? |
 //! | 12 | [`TopicChange::Unsubscribe`] | key, id 16 bytes |
 //! | 13 | [`TopicChange::Publish`] | key, (number u64, id and repeat key, 16 bytes each)?, failed u32, numbers u32 × u64, as many deliveries (25 bytes each), payload to the end |
 //! | 14 | [`Change::Reset`] | |

@@ -1,6 +1,6 @@
 //! The whole state as bytes, for checkpoints. The same state always gives the same bytes.
 //!
-//! Layout (version 6): version u8, clock, next queue number, queues, topics, tags, deleted names, move tasks. Messages
+//! Layout (version 7): version u8, clock, next queue number, queues, topics, tags, deleted names, move tasks. Messages
 //! and deduplication entries are as packed as in memory, and shared with the snapshot rather than copied; counters,
 //! timers and ages are derived.
 
@@ -19,7 +19,7 @@ use crate::tags::Tags;
 use crate::tasks::Tasks;
 use crate::topics::Topic;
 
-const VERSION: u8 = 6;
+const VERSION: u8 = 7;
 const WHAT: &str = "broker snapshot";
 
 impl Broker {
@@ -76,6 +76,7 @@ impl Broker {
             let topic = Topic::decode(&mut get, settings.seed)?;
             for (id, subscription) in &topic.subscriptions {
                 broker.note_waiting(&key, *id, None, subscription.until());
+                broker.note_outbox(subscription.outbox, &key, *id);
                 if subscription.replays() {
                     broker.note_replay(&key, *id, true);
                 }

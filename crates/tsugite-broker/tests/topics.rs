@@ -960,7 +960,11 @@ fn a_dry_run_says_who_and_why_not() {
     b.subscribe("t", "b", &[]).unwrap();
     b.subscribe("t", "missing", &[]).unwrap();
     post_to(&mut b, "t", "http://e/");
-    let found = b.broker.matches(&topic("t"), &entry("x"), 10).unwrap().unwrap();
+    let found = b
+        .broker
+        .matches(&topic("t"), &entry("x"), &[], 10)
+        .unwrap()
+        .unwrap();
     let why = |endpoint: &str| {
         let found = found.iter().find(|m| m.endpoint.ends_with(endpoint)).unwrap();
         found.reasons.join("; ")
@@ -969,6 +973,83 @@ fn a_dry_run_says_who_and_why_not() {
     assert_eq!(why(":b"), "");
     assert!(why(":missing").contains("does not exist"));
     assert!(why("e/").contains("confirm"));
+    let denied = [queue("b")];
+    let found = b.broker.matches(&topic("t"), &entry("x"), &denied, 10);
+    let found = found.unwrap().unwrap();
+    let of_b = found.iter().find(|m| m.endpoint.ends_with(":b")).unwrap();
+    assert!(of_b.reasons[0].contains("policy"), "{:?}", of_b.reasons);
+}
+
+#[test]
+fn an_outbox_knows_under_which_name_its_subscriber_reached_us() {
+    let mut b = Bench::with_queues(&[]);
+    b.create_topic("t");
+    let command = |b: &mut Bench, token: &str, base_url: &str| Subscribe {
+        topic: topic("t"),
+        id: b.uuid(),
+        token: token.into(),
+        protocol: "http".into(),
+        endpoint: "http://h/".into(),
+        base_url: Some(base_url.into()),
+        ..Subscribe::default()
+    };
+    let told = |b: &Bench| {
+        let [outbox] = &b.broker.outboxes()[..] else {
+            panic!("one outbox")
+        };
+        outbox.base_url.clone().unwrap()
+    };
+    let first = command(&mut b, "1", "http://one:4566");
+    let first = b.subscribe_with(first).unwrap();
+    assert_eq!(told(&b), "http://one:4566");
+    // Whoever asks for the token once more is told where it is now.
+    let again = command(&mut b, "2", "http://other:4566");
+    assert_eq!(b.subscribe_with(again).unwrap(), first);
+    confirm(&mut b, "t", "2").unwrap();
+    assert_eq!(told(&b), "http://other:4566");
+    let late = command(&mut b, "3", "http://third:4566");
+    assert!(!b.subscribe_with(late).unwrap().pending);
+    assert_eq!(told(&b), "http://other:4566");
+    b.assert_replays();
+}
+
+#[test]
+fn captured_mails_know_their_subscription() {
+    let mut b = Bench::with_queues(&[]);
+    b.create_topic("t");
+    set_topic(&mut b, "t", "SignatureVersion", "2").unwrap();
+    let command = Subscribe {
+        topic: topic("t"),
+        id: b.uuid(),
+        token: "token".into(),
+        protocol: "email-json".into(),
+        endpoint: "a@b.example".into(),
+        ..Subscribe::default()
+    };
+    let subscribed = b.subscribe_with(command).unwrap();
+    confirm(&mut b, "t", "token").unwrap();
+    b.publish("t", "hello");
+    let captured = all_captured(&b);
+    let known = captured.iter().map(|c| (c.subscription, c.signature_version));
+    assert_eq!(
+        known.collect::<Vec<_>>(),
+        [(Some(subscribed.subscription.id), 2); 2]
+    );
+}
+
+#[test]
+fn reserved_tags_are_refused() {
+    let mut b = Bench::with_queues(&[]);
+    b.create_topic("t");
+    for (key, good) in [
+        ("aws:x", false),
+        ("Aws:x", false),
+        ("aws", true),
+        ("x-aws:y", true),
+    ] {
+        let tagged = b.broker.tag_topic(topic("t"), pairs(&[(key, "v")]), b.now);
+        assert_eq!(tagged.is_ok(), good, "{key}");
+    }
 }
 
 fn replay_policy(from: tsugite_base::Timestamp, until: Option<tsugite_base::Timestamp>) -> String {

@@ -148,11 +148,13 @@ pub trait Topics: Clone + Send + Sync + 'static {
         topic: TopicKey,
     ) -> impl Future<Output = Result<TopicInfo, Failure<TopicNotFound>>> + Send;
 
-    /// What a message would do to each subscription of a topic, at most `limit` of them; nothing is published.
+    /// What a message would do to each subscription of a topic, at most `limit` of them; nothing is published. The
+    /// policies of the queues that are `denied` do not let the topic send to them.
     fn matches(
         &self,
         topic: TopicKey,
         entry: PublishEntry,
+        denied: Vec<QueueKey>,
         limit: usize,
     ) -> impl Future<Output = Result<Result<Vec<Match>, PublishError>, Failure<TopicNotFound>>> + Send;
 

@@ -12,6 +12,8 @@ struct Rules {
     /// Before the names of actions, in lower case.
     prefix: &'static str,
     bytes: usize,
+    /// Whether there may be no statement at all.
+    empty: bool,
     statements: usize,
     principals: usize,
     conditions: usize,
@@ -22,6 +24,7 @@ struct Rules {
 const QUEUES: Rules = Rules {
     prefix: "sqs",
     bytes: 8192,
+    empty: false,
     statements: 20,
     principals: 50,
     conditions: 10,
@@ -31,6 +34,7 @@ const QUEUES: Rules = Rules {
 const TOPICS: Rules = Rules {
     prefix: "sns",
     bytes: 30_720,
+    empty: true,
     statements: usize::MAX,
     principals: usize::MAX,
     conditions: usize::MAX,
@@ -77,7 +81,9 @@ fn read(text: &str, rules: &Rules) -> Result<Policy, String> {
         return Err("policy variables (${…}) are not supported".into());
     }
     let statements = match members.get("Statement") {
-        Some(Value::Array(statements)) if !statements.is_empty() => statements.iter().collect(),
+        Some(Value::Array(statements)) if rules.empty || !statements.is_empty() => {
+            statements.iter().collect()
+        }
         Some(one @ Value::Object(_)) => vec![one],
         _ => return Err("the policy must have a Statement".into()),
     };

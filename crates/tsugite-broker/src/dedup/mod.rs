@@ -22,7 +22,7 @@ use crate::index::{Index, POSITIONS, mixed};
 const WINDOW: Duration = Duration::from_secs(limits::DEDUPLICATION_SECONDS);
 const WHAT: &str = "deduplication entries";
 
-/// Stands for a deduplication id or an attempt id: a SHA-256, cut to 128 bits.
+/// Stands for a deduplication id, an attempt id or an endpoint: a SHA-256, cut to 128 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Fingerprint(pub [u64; 2]);
 
@@ -36,6 +36,11 @@ impl Fingerprint {
     pub(crate) fn of_group(group: &str, id: &str) -> Fingerprint {
         // Neither text can hold the separator: both are printable ASCII.
         Fingerprint::of(&[b"g", group.as_bytes(), b"\0", id.as_bytes()])
+    }
+
+    /// Of an endpoint that subscribes: the names of protocols hold no separator.
+    pub(crate) fn of_endpoint(protocol: &str, endpoint: &str) -> Fingerprint {
+        Fingerprint::of(&[b"e", protocol.as_bytes(), b"\0", endpoint.as_bytes()])
     }
 
     fn of(parts: &[&[u8]]) -> Fingerprint {

@@ -92,7 +92,9 @@ impl Broker {
         known.ended += u64::from(!subscription.is_listed() && before.is_some_and(|s| s.is_listed()));
         let (before, after) = (before.and_then(|s| s.until()), subscription.until());
         let replays = subscription.replays();
+        let outbox = subscription.outbox;
         known.put(id, subscription);
+        self.note_outbox(outbox, topic, id);
         self.note_replay(topic, id, replays);
         self.note_waiting(topic, id, before, after);
         self.outbox_changes += 1;
@@ -108,6 +110,7 @@ impl Broker {
             self.note_waiting(topic, id, gone.until(), None);
             self.note_replay(topic, id, false);
             if let Some(outbox) = gone.outbox {
+                self.outboxes.remove(&outbox);
                 self.remove_queue(outbox);
             }
             self.outbox_changes += 1;

@@ -69,6 +69,8 @@ pub struct Subscribe {
     pub endpoint: String,
     /// Attribute names and values as AWS spells them.
     pub attributes: Vec<(String, String)>,
+    /// `scheme://host` under which who subscribes reaches us.
+    pub base_url: Option<String>,
 }
 
 /// A subscription that is there.
@@ -206,6 +208,8 @@ pub struct Outbox {
     pub raw: bool,
     /// How deliveries are tried.
     pub policy: Arc<DeliveryPolicy>,
+    /// `scheme://host` under which who subscribed reaches us.
+    pub base_url: Option<String>,
 }
 
 /// One page of a list, and where the next begins.

@@ -19,13 +19,12 @@ impl Broker {
     /// The attributes of a topic, as AWS lists them.
     pub fn topic_attributes(&self, key: &TopicKey, now: Now) -> Result<Vec<(String, String)>, TopicNotFound> {
         let topic = self.find_topic(key)?;
-        let (confirmed, pending) = topic.counts();
         let set = &topic.settings.attributes;
         let mut list: Vec<(&str, String)> = vec![
             ("TopicArn", key.arn().to_string()),
             ("Owner", key.scope.account.clone()),
-            ("SubscriptionsConfirmed", confirmed.to_string()),
-            ("SubscriptionsPending", pending.to_string()),
+            ("SubscriptionsConfirmed", topic.roster.confirmed.to_string()),
+            ("SubscriptionsPending", topic.roster.pending.to_string()),
             ("SubscriptionsDeleted", topic.ended.to_string()),
             (
                 "EffectiveDeliveryPolicy",
@@ -154,11 +153,10 @@ impl Broker {
     }
 
     fn topic_info(&self, key: &TopicKey, topic: &Topic, now: Now) -> TopicInfo {
-        let (confirmed, pending) = topic.counts();
         TopicInfo {
             topic: key.clone(),
-            confirmed,
-            pending,
+            confirmed: topic.roster.confirmed,
+            pending: topic.roster.pending,
             outboxes: self.outstanding(topic, now),
             tally: topic.tally,
             at: self.time(now),
@@ -166,9 +164,9 @@ impl Broker {
     }
 
     fn outstanding(&self, topic: &Topic, now: Now) -> Outstanding {
-        let outboxes = topic.subscriptions.values().filter_map(|s| s.outbox);
         let mut sum = Outstanding::default();
-        for queue in outboxes.filter_map(|id| self.queues.get(&id)) {
+        let outboxes = topic.roster.outboxes.iter();
+        for queue in outboxes.filter_map(|id| self.queues.get(id)) {
             sum.waiting += queue.table.len() - queue.in_flight();
             sum.in_flight += queue.in_flight();
             let age = queue.oldest_sent().map(|sent| self.time(now).since(sent));
@@ -255,11 +253,12 @@ impl Broker {
         }
     }
 
-    /// What a message would do to each subscription of a topic; at most `limit` of them.
+    /// What a message would do to each subscription of a topic; at most `limit` of them. `denied` as in [`Publish`](super::Publish).
     pub fn matches(
         &self,
         key: &TopicKey,
         entry: &PublishEntry,
+        denied: &[QueueKey],
         limit: usize,
     ) -> Result<Result<Vec<Match>, PublishError>, TopicNotFound> {
         let topic = self.find_topic(key)?;
@@ -276,7 +275,7 @@ impl Broker {
                 },
                 protocol: s.protocol,
                 endpoint: s.endpoint.clone(),
-                reasons: self.why_not(topic, s, entry)?,
+                reasons: self.why_not(topic, s, denied, entry)?,
             })
         };
         Ok(listed.take(limit).map(look).collect())
@@ -300,15 +299,6 @@ impl Topic {
     pub(super) fn delivery_policy(&self, subscription: &Subscription) -> DeliveryPolicy {
         let own = subscription.settings.delivery_policy();
         DeliveryPolicy::effective(self.settings.delivery_policy().as_ref(), own.as_ref())
-    }
-
-    /// Subscriptions that are confirmed, and those that wait for their endpoint.
-    fn counts(&self) -> (usize, usize) {
-        let count = |of: fn(&Subscription) -> bool| self.subscriptions.values().filter(|s| of(s)).count();
-        (
-            count(Subscription::takes_messages),
-            count(Subscription::is_pending),
-        )
     }
 }
 

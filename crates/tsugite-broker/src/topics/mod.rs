@@ -16,6 +16,7 @@ mod outbox;
 mod permissions;
 mod publish;
 mod replay;
+mod roster;
 mod settings;
 mod subscribe;
 mod subscription;
@@ -34,6 +35,7 @@ pub use settings::{TopicSettings, check_topic_attribute};
 pub use subscribe::check_subscription;
 pub use subscription::{Confirmation, Protocol, Subscription, SubscriptionSettings};
 
+use self::roster::Roster;
 use crate::broker::Broker;
 use crate::dedup::Deduplication;
 use crate::keys::{QueueId, QueueKey, TopicKey};
@@ -51,6 +53,8 @@ pub(crate) struct Topic {
     pub(crate) accepted: Deduplication,
     /// The number of the next message of a FIFO topic.
     pub(crate) next_number: u64,
+    /// Counts of them, and who has which endpoint.
+    pub(super) roster: Roster,
     /// Those without a filter policy that take messages.
     pub(super) unfiltered: BTreeSet<Uuid>,
     /// Those with one.
@@ -82,6 +86,7 @@ impl Topic {
     /// Puts a subscription in, or another state of it.
     pub(super) fn put(&mut self, id: Uuid, subscription: Subscription) {
         self.unlist(id);
+        self.roster.enter(id, &subscription);
         if subscription.hears() {
             match &subscription.settings.filter {
                 Some(policy) => self.filtered.insert(id, policy),
@@ -100,8 +105,11 @@ impl Topic {
 
     fn unlist(&mut self, id: Uuid) {
         self.unfiltered.remove(&id);
-        let known = self.subscriptions.get(&id);
-        if known.is_some_and(|s| s.hears() && s.settings.filter.is_some()) {
+        let Some(known) = self.subscriptions.get(&id) else {
+            return;
+        };
+        self.roster.leave(id, known);
+        if known.hears() && known.settings.filter.is_some() {
             self.filtered.remove(id);
         }
     }

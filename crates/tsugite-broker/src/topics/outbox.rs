@@ -12,7 +12,7 @@ use super::subscription::{Confirmation, Subscription};
 use super::text::Texts;
 use crate::broker::Broker;
 use crate::handle::Handle;
-use crate::keys::{QueueId, QueueKey, SubscriptionKey};
+use crate::keys::{QueueId, QueueKey, SubscriptionKey, TopicKey};
 use crate::message::{AnnouncementKind, Captured};
 use crate::payload;
 use crate::record::{Change, Record, Sent};
@@ -53,6 +53,8 @@ impl Broker {
                 protocol,
                 endpoint,
                 topic: Some(key.topic.clone()),
+                subscription: Some(key.id),
+                signature_version: self.signature_version(&key.topic),
                 subject: None,
                 text: token.to_owned(),
                 is_token: true,
@@ -112,13 +114,16 @@ impl Broker {
         id: Uuid,
         now: Now,
     ) -> Change {
-        let version = self
-            .topics
-            .get(&key.topic)
-            .map_or(1, |t| t.settings.signature_version());
+        let version = self.signature_version(&key.topic);
         let mut payloads = Vec::new();
         payload::announced(&mut payloads, id, now.wall, (kind, version), key, token);
         self.send_internal(outbox, payloads, &[])
+    }
+
+    fn signature_version(&self, topic: &TopicKey) -> u8 {
+        self.topics
+            .get(topic)
+            .map_or(1, |topic| topic.settings.signature_version())
     }
 
     /// The changes that capture messages.
@@ -180,6 +185,8 @@ impl Broker {
             protocol,
             endpoint: phone,
             topic: None,
+            subscription: None,
+            signature_version: 0,
             subject: entry.subject.clone(),
             text: texts.of_protocol(protocol).to_owned(),
             is_token: false,
@@ -190,25 +197,27 @@ impl Broker {
 
     /// Every outbox that messages may lie in.
     pub fn outboxes(&self) -> Vec<Outbox> {
-        let mut found = Vec::new();
-        for (key, topic) in &self.topics {
-            for (&id, subscription) in &topic.subscriptions {
-                if subscription.outbox.is_none() {
-                    continue;
-                }
-                found.push(Outbox {
-                    queue: QueueKey::outbox(id),
-                    subscription: SubscriptionKey {
-                        topic: key.clone(),
-                        id,
-                    },
-                    endpoint: subscription.endpoint.clone(),
-                    raw: subscription.settings.raw,
-                    policy: Arc::new(topic.delivery_policy(subscription)),
-                });
-            }
+        let outbox = |key: &SubscriptionKey| {
+            let topic = self.topics.get(&key.topic)?;
+            let subscription = topic.subscriptions.get(&key.id)?;
+            Some(Outbox {
+                queue: QueueKey::outbox(key.id),
+                subscription: key.clone(),
+                endpoint: subscription.endpoint.clone(),
+                raw: subscription.settings.raw,
+                policy: Arc::new(topic.delivery_policy(subscription)),
+                base_url: subscription.base_url.clone(),
+            })
+        };
+        self.outboxes.values().filter_map(outbox).collect()
+    }
+
+    /// Notes whose a new outbox is.
+    pub(crate) fn note_outbox(&mut self, outbox: Option<QueueId>, topic: &TopicKey, id: Uuid) {
+        if let Some(outbox) = outbox {
+            let topic = topic.clone();
+            self.outboxes.insert(outbox, SubscriptionKey { topic, id });
         }
-        found
     }
 
     /// Changes its value whenever [`Broker::outboxes`] may have changed.
@@ -246,11 +255,8 @@ impl Broker {
         self.decided(change.into(), true, now)
     }
 
-    fn owner_of(&self, outbox: QueueId) -> Option<(&crate::keys::TopicKey, &Subscription)> {
-        let key = &self.queues.get(&outbox)?.key;
-        let id = key.outbox_of()?;
-        self.topics
-            .iter()
-            .find_map(|(topic, state)| Some((topic, state.subscriptions.get(&id)?)))
+    fn owner_of(&self, outbox: QueueId) -> Option<(&TopicKey, &Subscription)> {
+        let SubscriptionKey { topic, id } = self.outboxes.get(&outbox)?;
+        Some((topic, self.topics.get(topic)?.subscriptions.get(id)?))
     }
 }

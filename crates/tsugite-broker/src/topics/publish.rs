@@ -64,11 +64,13 @@ impl Broker {
         Ok(self.decided_all(changes, reply, now))
     }
 
-    /// Why a subscription would not get a message; empty if it would.
+    /// Why a subscription would not get a message; empty if it would. The policies of the queues that are `denied` do
+    /// not let the topic send to them.
     pub(super) fn why_not(
         &self,
         topic: &Topic,
         subscription: &Subscription,
+        denied: &[QueueKey],
         entry: &PublishEntry,
     ) -> Result<Vec<String>, PublishError> {
         let texts = check(topic, entry)?;
@@ -81,7 +83,7 @@ impl Broker {
             reasons.extend(policy.explain(&message).iter().map(ToString::to_string));
         }
         if subscription.protocol == Protocol::Sqs
-            && let Err(why) = self.queue_for(subscription, &[], entry, &texts)
+            && let Err(why) = self.queue_for(subscription, denied, entry, &texts)
         {
             reasons.push(why.to_owned());
         }
@@ -240,7 +242,8 @@ impl Round<'_> {
             let mut matched = Vec::new();
             for (number, text) in texts.all().iter().enumerate() {
                 matched.clear();
-                let message = filtered_message(entry, text);
+                let body = self.topic.filtered.reads_bodies().then_some(text.as_str());
+                let message = Message::new(filter_attributes(&entry.attributes), body);
                 self.topic.filtered.matching(&message, &mut matched);
                 // A filter sees the text that its subscription would get.
                 found.extend(matched.iter().filter(|id| {
@@ -299,6 +302,8 @@ impl Round<'_> {
                     protocol,
                     endpoint: to.endpoint.clone(),
                     topic: Some(self.command.topic.clone()),
+                    subscription: Some(id),
+                    signature_version: self.topic.settings.signature_version(),
                     subject: entry.subject.clone(),
                     text: texts.of_protocol(protocol).to_owned(),
                     is_token: false,

@@ -32,6 +32,8 @@ const LOG_SETTINGS: [&str; 3] = [
 ];
 /// Only on FIFO topics.
 const OF_FIFO: [&str; 2] = ["ContentBasedDeduplication", "FifoThroughputScope"];
+/// What the keys of AWS's own tags begin with.
+const RESERVED_TAGS: &str = "aws:";
 const WHAT: &str = "topic settings";
 
 impl TopicSettings {
@@ -323,6 +325,16 @@ pub(super) fn unique(tags: Vec<(String, String)>) -> Result<Vec<(String, String)
     keys.sort_unstable();
     if keys.windows(2).any(|pair| pair[0] == pair[1]) {
         return Err(ParameterInvalid::new("Duplicated keys are not allowed.", ""));
+    }
+    let reserved = |key: &&(String, String)| {
+        let head = key.0.get(..RESERVED_TAGS.len());
+        head.is_some_and(|head| head.eq_ignore_ascii_case(RESERVED_TAGS))
+    };
+    if let Some((key, _)) = tags.iter().find(reserved) {
+        return Err(ParameterInvalid::new(
+            "Tags",
+            format!("{key}: keys that begin with {RESERVED_TAGS} are reserved"),
+        ));
     }
     for (key, value) in &tags {
         let fits = |text: &str, most: usize| text.chars().count() <= most;

@@ -23,11 +23,9 @@ impl Broker {
         let protocol: Protocol = command.protocol.parse()?;
         check_endpoint(&command.topic, protocol, &command.endpoint)?;
         let settings = stated_settings(&command, protocol)?;
-        let existing = topic
-            .subscriptions
-            .iter()
-            .find(|(_, s)| s.is_listed() && s.protocol == protocol && s.endpoint == command.endpoint);
-        if let Some((&id, existing)) = existing {
+        let mut of_endpoint = topic.roster.of_endpoint(protocol, &command.endpoint);
+        let existing = of_endpoint.find_map(|id| Some((id, topic.subscriptions.get(&id)?)));
+        if let Some((id, existing)) = existing {
             return self.subscribed_already(&command, id, existing, &settings, now);
         }
         topic.check_room(&command.topic)?;
@@ -41,6 +39,7 @@ impl Broker {
         let (owner, principal) = (&command.owner, &command.principal);
         let mut subscription = Subscription::new(protocol, &command.endpoint, owner, principal);
         subscription.replay = self.replay_of(&command.topic, topic, &settings, now)?;
+        subscription.base_url.clone_from(&command.base_url);
         subscription.settings = settings;
         let subscription = if pending {
             subscription.awaiting(&command.token, self.token_until(now))
@@ -86,7 +85,9 @@ impl Broker {
         if !existing.is_pending() {
             return Ok(Decision::unchanged(reply));
         }
-        let again = existing.clone().awaiting(&command.token, self.token_until(now));
+        let mut existing = existing.clone();
+        existing.base_url.clone_from(&command.base_url);
+        let again = existing.awaiting(&command.token, self.token_until(now));
         let changes = self.put_with_announcement(key, again, &command.token, command.id, now);
         Ok(self.decided_all(changes, reply, now))
     }
@@ -182,11 +183,7 @@ impl Broker {
 
     fn check_filters(&self, topic: &Topic) -> Result<(), TooManyFilters> {
         let limit = self.settings.filter_policies;
-        let filters = topic
-            .subscriptions
-            .values()
-            .filter(|s| s.settings.filter.is_some());
-        if filters.count() < limit {
+        if topic.roster.filters < limit {
             return Ok(());
         }
         Err(TooManyFilters { limit })
@@ -305,7 +302,8 @@ fn check_endpoint(topic: &TopicKey, protocol: Protocol, endpoint: &str) -> Resul
     }
 }
 
-/// Whether a text is a phone number: E.164 with or without its `+`, with single marks between digits.
+/// Whether a text is a phone number: of E.164, which has 15 digits at most, with or without its `+`, with single marks
+/// between digits. The shortest numbers in use have seven with the code of their country.
 pub(super) fn is_phone(text: &str) -> bool {
     let number = text.strip_prefix('+').unwrap_or(text);
     let is_mark = |b: u8| b"./-".contains(&b);
@@ -317,7 +315,10 @@ pub(super) fn is_phone(text: &str) -> bool {
     let ends = number.bytes().next_back().is_some_and(|b| b.is_ascii_digit());
     let starts = matches!(number.bytes().next(), Some(b'1'..=b'9'));
     let all = number.bytes().all(|b| b.is_ascii_digit() || is_mark(b));
-    all && apart && starts && ends && (2..=15).contains(&digits)
+    all && apart
+        && starts
+        && ends
+        && (limits::PHONE_DIGITS_LEAST..=limits::PHONE_DIGITS_MOST).contains(&digits)
 }
 
 #[cfg(test)]
@@ -338,6 +339,8 @@ mod tests {
             "+15551234567.",
             "/+15551234567",
             "+0123",
+            "47",
+            "+471234",
             "+1234567890123456",
         ] {
             assert!(!is_phone(bad), "{bad}");

@@ -162,6 +162,8 @@ pub struct Subscription {
     pub settings: SubscriptionSettings,
     /// What it gets again of the topic's archive.
     pub replay: Option<Replay>,
+    /// `scheme://host` under which who subscribed reaches us: where links in what it gets lead.
+    pub base_url: Option<String>,
 }
 
 /// What is set of a subscription. Attributes are kept as they were given, once found valid; the rest follows from them.
@@ -206,6 +208,7 @@ impl Subscription {
             outbox: None,
             settings: SubscriptionSettings::default(),
             replay: None,
+            base_url: None,
         }
     }
 
@@ -270,6 +273,7 @@ impl Subscription {
         out.put_option(self.outbox, |out, outbox| out.put_u32(outbox.0));
         put_map(out, &self.settings.attributes);
         out.put_option(self.replay.as_ref(), |out, replay| replay.encode(out));
+        out.put_option(self.base_url.as_deref(), |out, url| out.put_str(url));
     }
 
     pub(super) fn decode(get: &mut Get<'_>) -> Result<Subscription, Malformed> {
@@ -301,6 +305,11 @@ impl Subscription {
             outbox: get.option(WHAT, |get| Ok(QueueId(get.u32(WHAT)?)))?,
             settings: SubscriptionSettings::of(get_map(get)?).map_err(|_| malformed)?,
             replay: get.option(WHAT, Replay::decode)?,
+            // Records of test builds end here.
+            base_url: match get.remaining() {
+                0 => None,
+                _ => get.option(WHAT, |get| Ok(get.str(WHAT)?.to_owned()))?,
+            },
         })
     }
 }

@@ -145,9 +145,11 @@ impl Topics for LogStore {
         &self,
         topic: TopicKey,
         entry: PublishEntry,
+        denied: Vec<QueueKey>,
         limit: usize,
     ) -> Result<Result<Vec<Match>, PublishError>, Failure<TopicNotFound>> {
-        let found = self.read(|d, _| d.broker.matches(&topic, &entry, limit)).await;
+        let found = self.read(|d, _| d.broker.matches(&topic, &entry, &denied, limit));
+        let found = found.await;
         found.map_err(Failure::Refused)
     }
 

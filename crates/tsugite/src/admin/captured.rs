@@ -25,12 +25,18 @@ pub(super) async fn list<S: Store>(admin: &Admin<S>, query: &Query) -> Result<An
     let recipient = query.get("recipient");
     let wanted = |captured: &&Captured| recipient.is_none_or(|recipient| recipient == captured.endpoint);
     let captured = admin.store.captured(MOST).await?;
-    let messages: Vec<Value> = captured
-        .iter()
-        .filter(wanted)
-        .take(limit)
-        .map(|captured| with_links(body_of(admin, captured), links(admin, captured)))
-        .collect();
+    let base_url = base_url(admin);
+    let mut messages = Vec::new();
+    for captured in captured.iter().filter(wanted).take(limit) {
+        // Without a key, of which the log tells, it is shown as it was published.
+        let mail = admin.signer.mail(captured, &base_url).await.unwrap_or_default();
+        messages.push(with_links(
+            body_of(captured, mail, &base_url),
+            links(admin, captured),
+        ));
+        // A signature takes a while, and this thread answers others too.
+        tokio::task::yield_now().await;
+    }
     let links = vec![
         ("self", "/v1/captured".into()),
         ("topics", "/v1/topics".into()),
@@ -39,7 +45,9 @@ pub(super) async fn list<S: Store>(admin: &Admin<S>, query: &Query) -> Result<An
     Ok(document(StatusCode::OK, json!({ "captured": messages }), links))
 }
 
-fn body_of<S: Store>(admin: &Admin<S>, captured: &Captured) -> Value {
+/// `mail` is what a mail says that is JSON.
+fn body_of(captured: &Captured, mail: Option<String>, base_url: &str) -> Value {
+    let text = mail.or_else(|| (!captured.is_token).then(|| captured.text.clone()));
     let attributes: Map<String, Value> = captured
         .attributes
         .iter()
@@ -52,32 +60,25 @@ fn body_of<S: Store>(admin: &Admin<S>, captured: &Captured) -> Value {
         "recipient": captured.endpoint,
         "topic_arn": captured.topic.as_ref().map(|topic| topic.arn().to_string()),
         "subject": captured.subject,
-        "text": (!captured.is_token).then_some(&captured.text),
+        "text": text,
         "attributes": attributes,
-        "confirmation_url": confirmation(admin, captured),
+        "confirmation_url": confirmation(captured, base_url),
     })
 }
 
 /// The link with which the recipient of a token confirms the subscription.
-fn confirmation<S: Store>(admin: &Admin<S>, captured: &Captured) -> Option<String> {
+fn confirmation(captured: &Captured, base_url: &str) -> Option<String> {
     let topic = captured.topic.as_ref().filter(|_| captured.is_token)?;
-    let config = admin.config.borrow();
-    let host = match &config.aws.host {
-        Some(host) => host.clone(),
-        None => {
-            let mut address = admin.addresses.aws?;
-            if address.ip().is_unspecified() {
-                // Whoever reads this is on the same host, or knows its name better than we do.
-                address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
-            }
-            address.to_string()
-        }
-    };
     Some(format!(
-        "http://{host}/?Action=ConfirmSubscription&TopicArn={}&Token={}",
+        "{base_url}/?Action=ConfirmSubscription&TopicArn={}&Token={}",
         encode(&topic.arn().to_string()),
         encode(&captured.text)
     ))
+}
+
+/// Where links lead: whoever reads this is on the same host, or knows its name better than we do.
+fn base_url<S: Store>(admin: &Admin<S>) -> String {
+    crate::run::base_url(&admin.config.borrow(), &admin.addresses)
 }
 
 fn links<S: Store>(admin: &Admin<S>, captured: &Captured) -> Links {

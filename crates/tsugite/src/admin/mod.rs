@@ -51,6 +51,7 @@ use crate::deliver::Deliverer;
 use crate::dns::Dns;
 use crate::run::Addresses;
 use crate::watch::Hub;
+use crate::signing::Signer;
 use crate::world::HostClock;
 
 pub use connection::serve;
@@ -72,6 +73,8 @@ pub struct Admin<S> {
     /// Who wakes watchers.
     pub(crate) hub: Arc<Hub>,
     pub(crate) dns: Arc<Dns>,
+    /// Who signs what is mailed as JSON.
+    pub(crate) signer: Arc<Signer>,
     pub(crate) started: Mono,
     /// The clock of `world`, if it may be moved.
     pub(crate) movable: Option<Arc<HostClock>>,
@@ -95,6 +98,8 @@ pub struct Beside<S> {
     pub(crate) hub: Arc<Hub>,
     /// The DNS door.
     pub dns: Arc<Dns>,
+    /// Who signs what is delivered.
+    pub signer: Arc<Signer>,
 }
 
 impl<S: Store> Admin<S> {
@@ -113,6 +118,7 @@ impl<S: Store> Admin<S> {
             deliverer,
             hub,
             dns,
+            signer,
         } = beside;
         let guard = Guard::new(config.borrow().admin.clone());
         Admin {
@@ -127,6 +133,7 @@ impl<S: Store> Admin<S> {
             deliverer,
             hub,
             dns,
+            signer,
             guard: ArcSwap::from_pointee(guard),
             ready: AtomicBool::new(false),
             requests: AtomicU64::new(0),

@@ -276,6 +276,7 @@ pub(super) async fn subscribe<S: Store>(
         protocol,
         endpoint,
         attributes: wish.attributes(),
+        base_url: None,
     };
     let id = command.id;
     let subscribed = admin.store.subscribe(command).await;

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tsugite_broker::{
     AttributeValue, Count, CreateTopic, CreateTopicError, DeleteTopicError, Match, MessageAttribute, Publish,
-    PublishBatchError, PublishEntry, TopicInfo, TopicKey, TopicNotFound,
+    PublishBatchError, PublishEntry, QueueKey, TopicInfo, TopicKey, TopicNotFound,
 };
 use tsugite_engine::Failure;
 
@@ -18,6 +18,8 @@ use super::located::{Located, scope};
 use super::messages::{SENDER, number, read};
 use super::queues::millis;
 use super::{Admin, Query, Store, subscriptions};
+use crate::aws::{Policies, check_topic_policy};
+use crate::config::Auth;
 
 /// Subscriptions that a dry run looks at, unless asked for otherwise, and at most.
 const MATCHES: (usize, usize) = (1_000, 100_000);
@@ -160,6 +162,9 @@ pub(super) async fn put<S: Store>(
             .entry("FifoTopic".to_owned())
             .or_insert_with(|| "true".to_owned());
     }
+    if let Some(policy) = attributes.get("Policy") {
+        check_topic_policy(policy).map_err(|why| Problem::invalid(format!("Policy: {why}")))?;
+    }
     let command = CreateTopic {
         topic: topic.clone(),
         attributes: attributes.into_iter().collect(),
@@ -274,6 +279,15 @@ fn attribute(name: String, value: Value) -> Result<MessageAttribute, Problem> {
     })
 }
 
+/// The queues of a topic whose policies do not let it send to them, where policies count.
+async fn denied<S: Store>(admin: &Admin<S>, topic: &TopicKey) -> Result<Vec<QueueKey>, Problem> {
+    if admin.config.borrow().aws.auth != Auth::Strict {
+        return Ok(Vec::new());
+    }
+    let queues = admin.store.topic_queues(topic.clone()).await?;
+    Ok(Policies::default().denied(topic, queues))
+}
+
 /// Publishes one message.
 pub(super) async fn publish<S: Store>(
     admin: &Admin<S>,
@@ -288,7 +302,7 @@ pub(super) async fn publish<S: Store>(
         sender: SENDER.into(),
         trace_header: None,
         entries: vec![wish.entry(admin)?],
-        denied: Vec::new(),
+        denied: denied(admin, &at.key).await?,
     };
     let reply = admin.store.publish(command).await;
     let reply = reply.map_err(|failure| match failure {
@@ -326,9 +340,10 @@ pub(super) async fn matches<S: Store>(
         return Err(Problem::invalid(detail));
     }
     let wish: ToPublish = read(body, EXAMPLE)?;
+    let denied = denied(admin, &at.key).await?;
     let found = admin
         .store
-        .matches(at.key.clone(), wish.entry(admin)?, limit)
+        .matches(at.key.clone(), wish.entry(admin)?, denied, limit)
         .await;
     let found = found.map_err(missing)?;
     let found = found.map_err(|error| Problem::invalid(error.to_string()))?;

@@ -21,3 +21,4 @@ mod tests;
 pub use auth::{Key, Keys, Mode};
 pub use door::{AwsDoor, Settings, serve};
 pub use metrics::{ActionMetrics, LATENCY_BOUNDS_MICROS};
+pub(crate) use policies::{Policies, check_topic_policy};

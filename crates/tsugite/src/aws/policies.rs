@@ -15,7 +15,7 @@ const KEPT: usize = 1024;
 
 /// Parsed policies of one thread by the ARN of their resource, each with its text.
 #[derive(Default)]
-pub(super) struct Policies(RefCell<HashMap<String, (String, Rc<Policy>)>>);
+pub(crate) struct Policies(RefCell<HashMap<String, (String, Rc<Policy>)>>);
 
 impl Policies {
     /// The policy of a queue, or `None` if the text is none.
@@ -42,11 +42,19 @@ impl Policies {
         Some(policy)
     }
 
+    /// Those of the queues whose policies do not let `topic` send to them.
+    pub(crate) fn denied(&self, topic: &TopicKey, queues: Vec<(QueueKey, Option<String>)>) -> Vec<QueueKey> {
+        let denied = queues
+            .into_iter()
+            .filter(|(queue, text)| !self.admit(topic, queue, text.as_deref()));
+        denied.map(|(queue, _)| queue).collect()
+    }
+
     /// Whether what is published to `topic` may go into `queue`, whose policy is `text`. To SQS it is the service SNS
-    /// that asks, so the policy has to allow it; a queue without a policy takes what its own account publishes.
+    /// that asks, so the policy has to allow it, of whichever account the topic is.
     pub(super) fn admit(&self, topic: &TopicKey, queue: &QueueKey, text: Option<&str>) -> bool {
         let Some(text) = text.filter(|text| !text.is_empty()) else {
-            return queue.scope.account == topic.scope.account;
+            return false;
         };
         let arn = queue.arn().to_string();
         let question = Question {
@@ -62,6 +70,17 @@ impl Policies {
         };
         let policy = self.of_queue(&arn, text);
         policy.is_some_and(|policy| policy.evaluate(&question) == Verdict::Allowed)
+    }
+}
+
+/// What is wrong with a text that is to be the policy of a topic; it may be empty.
+pub(crate) fn check_topic_policy(text: &str) -> Result<(), String> {
+    if text.is_empty() {
+        return Ok(());
+    }
+    match Policy::parse_of_topic(text) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(error.to_string()),
     }
 }
 
@@ -138,9 +157,9 @@ mod tests {
         let only = r#"{"Statement":{"Effect":"Allow","Principal":{"Service":"sns.amazonaws.com"},"Action":"sqs:SendMessage",
             "Resource":"*","Condition":{"ArnEquals":{"aws:SourceArn":"arn:aws:sns:us-east-1:111111111111:t"}}}}"#;
         for (account, topic, text, admitted) in [
-            ("111111111111", "t", None, true),
+            ("111111111111", "t", None, false),
             ("222222222222", "t", None, false),
-            ("111111111111", "t", Some(""), true),
+            ("111111111111", "t", Some(""), false),
             ("111111111111", "t", Some(only), true),
             ("111111111111", "other", Some(only), false),
             ("222222222222", "t", Some(only), false),

@@ -81,6 +81,9 @@ pub(super) fn topic(r: &mut Reader, seen: &mut Seen, scope: &Scope, raw: raw::To
             let text = attribute_text(&name, value)?;
             let checked = check_topic_attribute(&key, &name, &text);
             checked.map_err(|error| told(&error, &name, "a topic", &OF_TOPIC))?;
+            if name == "Policy" {
+                crate::aws::check_topic_policy(&text)?;
+            }
             Ok(text)
         })?;
         Some((name, value))

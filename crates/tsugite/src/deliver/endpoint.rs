@@ -162,7 +162,9 @@ impl<S: Source> Endpoint<S> {
             .as_ref()
             .map_err(|why| PostError::permanent(why.as_str()))?;
         let context = &self.context;
-        let post = post::of(message, outbox, &context.signer, &context.base_url).await?;
+        let told = outbox.base_url.as_ref().filter(|_| !context.fixed);
+        let base_url = told.unwrap_or(&context.base_url);
+        let post = post::of(message, outbox, &context.signer, base_url).await?;
         client.post(&post).await
     }
 
@@ -170,10 +172,10 @@ impl<S: Source> Endpoint<S> {
         let subscription = outbox.subscription.arn();
         let tries = message.receive_count;
         if let Some(delay) = delay {
-            tracing::debug!(%subscription, message = %message.id, tries, %error, ?delay, "a delivery failed");
+            tracing::debug!(%subscription, message_id = %message.id, tries, %error, ?delay, "a delivery failed");
             return self.hide(message.handle, delay.as_secs()).await;
         }
-        tracing::warn!(%subscription, message = %message.id, tries, %error, "a delivery was given up");
+        tracing::warn!(%subscription, message_id = %message.id, tries, %error, "a delivery was given up");
         let command = GiveUp {
             outbox: self.queue.clone(),
             handle: message.handle,

@@ -116,6 +116,8 @@ pub struct Settings {
     pub client: ClientSettings,
     /// `scheme://host` of the AWS port: where links in messages lead.
     pub base_url: String,
+    /// They lead there also where a subscriber reached us under another name.
+    pub fixed: bool,
     /// Threads.
     pub threads: usize,
 }
@@ -147,6 +149,7 @@ struct Context<S> {
     signer: Arc<Signer>,
     client: Arc<Client>,
     base_url: String,
+    fixed: bool,
     ledgers: Arc<Ledgers>,
     totals: Arc<Totals>,
 }
@@ -185,6 +188,7 @@ impl Deliverer {
             signer,
             client: Arc::new(Client::new(settings.client)),
             base_url: settings.base_url,
+            fixed: settings.fixed,
             ledgers: ledgers.clone(),
             totals: totals.clone(),
         });

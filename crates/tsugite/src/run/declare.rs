@@ -121,6 +121,7 @@ async fn declare_topic<S: Messaging>(
             protocol: subscription.protocol.name().to_owned(),
             endpoint: subscription.endpoint.clone(),
             attributes: subscription.attributes.clone().into_iter().collect(),
+            base_url: None,
         };
         store.subscribe(command).await.map_err(refused(what))?;
     }

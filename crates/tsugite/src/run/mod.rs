@@ -159,6 +159,7 @@ struct Program<S> {
     aws: Arc<AwsDoor<S>>,
     admin: Arc<Admin<S>>,
     deliverer: Arc<Deliverer>,
+    signer: Arc<Signer>,
     /// The configuration in force.
     applied: watch::Sender<Arc<Config>>,
     dns: Arc<Dns>,
@@ -200,9 +201,10 @@ impl<S: Store> Program<S> {
         let settings = deliver::Settings {
             client: client(&config.aws.sns),
             base_url,
+            fixed: config.aws.host.is_some(),
             threads: config.workers.min(DELIVERY_THREADS),
         };
-        let deliverer = Deliverer::start(store.clone(), world.clone(), signer, settings);
+        let deliverer = Deliverer::start(store.clone(), world.clone(), signer.clone(), settings);
         let deliverer = Arc::new(
             deliverer.map_err(|error| RunError::Io("the threads of deliveries could not start", error))?,
         );
@@ -219,6 +221,7 @@ impl<S: Store> Program<S> {
                 deliverer: deliverer.clone(),
                 hub: Arc::new(Hub::new(config.registry.max_watchers)),
                 dns: dns.clone(),
+                signer: signer.clone(),
             },
         );
         Ok(Program {
@@ -229,6 +232,7 @@ impl<S: Store> Program<S> {
             admin: Arc::new(admin),
             deliverer,
             dns,
+            signer,
             applied,
         })
     }
@@ -324,6 +328,7 @@ impl<S: Store> Program<S> {
         }
         let in_force = Arc::new(old.with_changes_of(&new));
         self.aws.set_keys(keys::keys(&in_force.aws.keys));
+        self.signer.reload().await;
         self.admin.reload(&in_force);
         self.dns.reload(&in_force.dns);
         self.applied.send_replace(in_force);
@@ -331,8 +336,9 @@ impl<S: Store> Program<S> {
     }
 }
 
-/// Where links in delivered messages lead: the AWS port as others reach it, as far as we know.
-fn base_url(config: &Config, addresses: &Addresses) -> String {
+/// Where links in messages lead unless a request says under which name it reached us: the AWS port as others reach it,
+/// as far as we know.
+pub(crate) fn base_url(config: &Config, addresses: &Addresses) -> String {
     let host = config.aws.host.clone();
     let listening = || addresses.aws.map(|address| near(address).to_string());
     let host = host.or_else(listening);

@@ -2,7 +2,9 @@
 
 use tsugite_aws::checksum::Attribute;
 use tsugite_aws::envelope::{self, Confirm, Confirmation, Signature, SignatureVersion};
-use tsugite_broker::{Announcement, AnnouncementKind, MessageAttribute, Notification};
+use tsugite_broker::{
+    Announcement, AnnouncementKind, Captured, MessageAttribute, Notification, Protocol, SubscriptionKey,
+};
 
 use super::{Signed, Signer, SigningError};
 
@@ -78,6 +80,44 @@ impl Signer {
         let url = self.certificate_url(&signed, base_url);
         confirmation.signature = Some(signature(version, &signed, &url));
         Ok((confirmation.kind(), confirmation.to_json()))
+    }
+
+    /// What a captured mail of the protocol `email-json` says: the document that an endpoint would get. `None` of other
+    /// protocols, and of what older versions captured, which did not note the subscription.
+    pub async fn mail(&self, of: &Captured, base_url: &str) -> Result<Option<String>, SigningError> {
+        let key = of.topic.clone().zip(of.subscription);
+        let Some((topic, id)) = key.filter(|_| of.protocol == Protocol::EmailJson) else {
+            return Ok(None);
+        };
+        let subscription = SubscriptionKey {
+            topic: topic.clone(),
+            id,
+        };
+        if of.is_token {
+            let announcement = Announcement {
+                kind: AnnouncementKind::Subscribed,
+                id: of.id,
+                written: of.sent,
+                subscription,
+                token: of.text.clone(),
+                signature_version: of.signature_version,
+            };
+            let (_, text) = self.confirmation(&announcement, base_url).await?;
+            return Ok(Some(text));
+        }
+        let notification = Notification {
+            id: of.id,
+            topic,
+            subscription,
+            subject: of.subject.clone(),
+            message: of.text.clone(),
+            published: of.sent,
+            attributes: of.attributes.clone(),
+            signature_version: of.signature_version,
+            sequence: None,
+            replayed: false,
+        };
+        self.envelope(&notification, base_url).await.map(Some)
     }
 
     fn certificate_url(&self, signed: &Signed, base_url: &str) -> String {

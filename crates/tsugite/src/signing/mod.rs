@@ -1,8 +1,8 @@
 //! Signatures of what topics deliver: the keys under `<data>/sns/`, their certificates, and a signature for each text.
 //!
 //! Every file of the directory is a key with its certificate; the last in the order of names signs, and the
-//! certificates of all are served, so that adding a file rotates the key and old messages can still be checked. The
-//! first key is made when it is first needed: making one takes as long as a whole start.
+//! certificates of all are served, so that adding a file and reloading rotates the key and old messages can still be
+//! checked. The first key is made when it is first needed: making one takes as long as a whole start.
 //!
 //! A signature costs about as much as everything else that is done for a delivery. It does not depend on the
 //! subscriber, so each is kept for a while: a publish to a thousand endpoints is signed once.
@@ -17,7 +17,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::OnceCell;
+use arc_swap::ArcSwapOption;
+use tokio::sync::Mutex as AsyncMutex;
 use tsugite_aws::envelope::SignatureVersion;
 use tsugite_base::World;
 
@@ -61,16 +62,19 @@ pub struct Signer {
     world: World,
     /// `scheme://host` of certificates, if it is not that of the AWS port.
     certificate_base: Option<String>,
-    keys: OnceCell<Keys>,
-    cache: [Mutex<Cache>; SHARDS],
+    /// Once they were needed.
+    keys: ArcSwapOption<Keys>,
+    /// Held while they are read.
+    reading: AsyncMutex<()>,
 }
 
 /// The keys as they were read, at least one of them.
-#[derive(Debug)]
 struct Keys {
     certificates: Vec<(String, String)>,
-    signing: Arc<SigningKey>,
+    signing: SigningKey,
     certificate_path: Arc<str>,
+    /// Of what the signing one has signed.
+    cache: [Mutex<Cache>; SHARDS],
 }
 
 type Digest = (SignatureVersion, Box<[u8]>);
@@ -105,8 +109,8 @@ impl Signer {
             directory,
             world,
             certificate_base,
-            keys: OnceCell::new(),
-            cache: Default::default(),
+            keys: ArcSwapOption::empty(),
+            reading: AsyncMutex::default(),
         }
     }
 
@@ -119,7 +123,7 @@ impl Signer {
         };
         let digest = key::digest_of(version, text);
         let name: Digest = (version, digest.as_ref().into());
-        let shard = &self.cache[usize::from(name.1[0]) % SHARDS];
+        let shard = &keys.cache[usize::from(name.1[0]) % SHARDS];
         let lock = || shard.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = lock().signatures.get(&name) {
             return Ok(signed(known.clone()));
@@ -147,8 +151,35 @@ impl Signer {
         Ok(found.map(|(_, certificate)| certificate.clone()))
     }
 
-    async fn keys(&self) -> Result<&Keys, SigningError> {
-        self.keys.get_or_try_init(|| self.open()).await
+    /// Reads the directory again, so that a key that was added signs from now on. If it cannot be read, the keys stay
+    /// as they were.
+    pub async fn reload(&self) {
+        let _reading = self.reading.lock().await;
+        let Some(before) = self.keys.load_full() else {
+            return; // Nobody needed them yet.
+        };
+        if let Ok(keys) = self.open().await {
+            if keys.certificate_path != before.certificate_path {
+                tracing::info!(
+                    certificate = &*keys.certificate_path,
+                    "another key signs from now on"
+                );
+            }
+            self.keys.store(Some(Arc::new(keys)));
+        }
+    }
+
+    async fn keys(&self) -> Result<Arc<Keys>, SigningError> {
+        if let Some(keys) = self.keys.load_full() {
+            return Ok(keys);
+        }
+        let _reading = self.reading.lock().await;
+        if let Some(keys) = self.keys.load_full() {
+            return Ok(keys);
+        }
+        let keys = Arc::new(self.open().await?);
+        self.keys.store(Some(keys.clone()));
+        Ok(keys)
     }
 
     async fn open(&self) -> Result<Keys, SigningError> {
@@ -188,8 +219,9 @@ fn open(directory: &std::path::Path, world: &World) -> Result<Keys, String> {
     let (id, signing) = last.ok_or("there are none")?;
     Ok(Keys {
         certificates,
-        signing: Arc::new(signing),
+        signing,
         certificate_path: format!("{PATH_PREFIX}{id}{PATH_SUFFIX}").into(),
+        cache: Default::default(),
     })
 }
 
@@ -309,6 +341,20 @@ pub(crate) mod tests {
         assert_ne!(new.value, before.value);
         let served = rotated.certificate(&before.certificate_path).await.unwrap();
         assert_eq!(served.unwrap(), old, "old messages can still be checked");
+        // Who runs already learns of it with the next reload, and forgets what it signed before.
+        let still = first.sign(SignatureVersion::Two, "text").await.unwrap();
+        assert_eq!(still.value, before.value);
+        first.reload().await;
+        let reloaded = first.sign(SignatureVersion::Two, "text").await.unwrap();
+        assert_eq!(
+            (&reloaded.value, &reloaded.certificate_path),
+            (&new.value, &new.certificate_path)
+        );
+        std::fs::write(scratch.0.join("sns/zzz-bad.pem"), "nothing").unwrap();
+        first.reload().await;
+        let kept = first.sign(SignatureVersion::Two, "text").await.unwrap();
+        assert_eq!(kept.value, new.value);
+        std::fs::remove_file(scratch.0.join("sns/zzz-bad.pem")).unwrap();
         for path in [
             "/",
             "/SimpleNotificationService-.pem",

@@ -33,9 +33,11 @@ const MENDING: &[&str] = &["GetTopicAttributes", "SetTopicAttributes", "DeleteTo
 
 /// Refuses what the caller may not do. What is wrong with the request otherwise is for the operation to say.
 pub(super) async fn check<M: Messaging>(action: &str, call: &Call<'_, M>) -> Result<(), AwsError> {
-    // Of links the operation itself looks who follows them.
-    if call.context.caller == Caller::Anyone || is_of_link(action) {
+    if call.context.caller == Caller::Anyone {
         return Ok(());
+    }
+    if is_of_link(action) {
+        return check_link(action, call).await;
     }
     // The permission to publish is one for both operations.
     let action = action.strip_suffix("Batch").unwrap_or(action);
@@ -58,6 +60,20 @@ pub(super) async fn check<M: Messaging>(action: &str, call: &Call<'_, M>) -> Res
     }
 }
 
+/// Whoever got a link may follow it without a signature. Who signs says who they are, and ends no subscription of
+/// others.
+async fn check_link<M: Messaging>(action: &str, call: &Call<'_, M>) -> Result<(), AwsError> {
+    if action != "Unsubscribe" || call.context.caller == Caller::Anonymous {
+        return Ok(());
+    }
+    match target(action, call) {
+        Target::Subscription(subscription) if !owns(call, &subscription).await? => {
+            Err(denied(action, call.context, &subscription.arn().to_string(), ""))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// What a request is about, if that can be read.
 enum Target {
     Topic(TopicKey),
@@ -68,7 +84,7 @@ enum Target {
 fn target<M>(action: &str, call: &Call<'_, M>) -> Target {
     let text = |name: &str| call.form.get(name).unwrap_or_default();
     let arn = match action {
-        "GetSubscriptionAttributes" | "SetSubscriptionAttributes" => {
+        "GetSubscriptionAttributes" | "SetSubscriptionAttributes" | "Unsubscribe" => {
             let subscription = SubscriptionKey::from_arn("SubscriptionArn", text("SubscriptionArn"));
             return subscription.map_or(Target::None, Target::Subscription);
         }
@@ -189,10 +205,7 @@ pub(super) async fn denied_queues<M: Messaging>(
     }
     let queues = call.store.topic_queues(topic.clone()).await;
     let queues = queues.map_err(|why| unavailable(&why))?;
-    let denied = queues
-        .into_iter()
-        .filter(|(queue, text)| !call.policies.admit(topic, queue, text.as_deref()));
-    Ok(denied.map(|(queue, _)| queue).collect())
+    Ok(call.policies.denied(topic, queues))
 }
 
 fn denied(action: &str, context: &Context, resource: &str, why: &str) -> AwsError {

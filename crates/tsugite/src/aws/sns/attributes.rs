@@ -5,7 +5,8 @@ use tsugite_broker::{SetSubscriptionAttribute, SetTopicAttribute};
 use tsugite_engine::Messaging;
 
 use super::Call;
-use super::errors::IntoAws as _;
+use super::errors::{IntoAws as _, invalid};
+use crate::aws::check_topic_policy;
 
 pub(super) async fn get_topic<M: Messaging>(call: Call<'_, M>) -> Result<String, AwsError> {
     let attributes = call.store.topic_attributes(call.topic("TopicArn")?).await;
@@ -18,6 +19,9 @@ pub(super) async fn set_topic<M: Messaging>(call: Call<'_, M>) -> Result<(), Aws
         name: call.given("AttributeName")?.to_owned(),
         value: call.form.get("AttributeValue").map(str::to_owned),
     };
+    if let ("Policy", Some(text)) = (command.name.as_str(), &command.value) {
+        check_topic_policy(text).map_err(|why| invalid("Policy", &why))?;
+    }
     let set = call.store.set_topic_attribute(command).await;
     set.map_err(|error| error.into_aws())
 }

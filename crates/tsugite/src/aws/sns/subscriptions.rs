@@ -1,6 +1,7 @@
 //! Subscribe, ConfirmSubscription, Unsubscribe.
 
 use tsugite_aws::{AwsError, xml};
+use tsugite_base::limits;
 use tsugite_broker::{ConfirmSubscription, QueueKey, Subscribe, TopicKey, Unsubscribe};
 use tsugite_engine::Messaging;
 
@@ -25,6 +26,7 @@ pub(super) async fn subscribe<M: Messaging>(call: Call<'_, M>) -> Result<String,
         protocol,
         endpoint: endpoint.to_owned(),
         attributes: call.form.map("Attributes.entry")?,
+        base_url: Some(call.context.base_url.clone()).filter(|url| url.len() <= limits::BASE_URL_BYTES),
     };
     let subscribed = call.store.subscribe(command).await;
     let subscribed = subscribed.map_err(|error| error.into_aws())?;

@@ -4,8 +4,9 @@ use tsugite_aws::{AwsError, xml};
 use tsugite_broker::{CreateTopic, TopicKey};
 use tsugite_engine::Messaging;
 
-use super::errors::IntoAws as _;
+use super::errors::{IntoAws as _, invalid};
 use super::{Call, tags};
+use crate::aws::check_topic_policy;
 
 pub(super) async fn create<M: Messaging>(call: Call<'_, M>) -> Result<String, AwsError> {
     let topic = TopicKey::new(call.context.scope.clone(), call.given("Name")?);
@@ -16,6 +17,9 @@ pub(super) async fn create<M: Messaging>(call: Call<'_, M>) -> Result<String, Aw
         tags: tags::given(call.form)?,
         data_protection: call.form.get("DataProtectionPolicy").map(str::to_owned),
     };
+    for (_, text) in command.attributes.iter().filter(|(name, _)| name == "Policy") {
+        check_topic_policy(text).map_err(|why| invalid("Attributes", &format!("Policy: {why}")))?;
+    }
     let created = call.store.create_topic(command).await;
     created.map_err(|error| error.into_aws())?;
     let mut out = String::new();

@@ -22,6 +22,7 @@ fn deliverer(memory: &Memory, timeout: Duration) -> Deliverer {
             ..ClientSettings::default()
         },
         base_url: "http://localhost:4566".into(),
+        fixed: false,
         threads: 2,
     };
     Deliverer::start(memory.clone(), world, Arc::new(signer), settings).unwrap()

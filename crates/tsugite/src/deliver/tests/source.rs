@@ -63,6 +63,7 @@ impl Memory {
             endpoint: url.to_owned(),
             raw: false,
             policy: Arc::new(DeliveryPolicy::effective(None, policy.as_ref())),
+            base_url: None,
         };
         state.queues.insert(outbox.queue.clone(), Vec::new());
         state.outboxes.push(outbox.clone());

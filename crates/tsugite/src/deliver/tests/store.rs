@@ -55,6 +55,7 @@ impl Program {
         let settings = Settings {
             client: ClientSettings::default(),
             base_url: "http://localhost:4566".into(),
+            fixed: false,
             threads: 2,
         };
         let deliverer = Deliverer::start(store.clone(), world.clone(), signer.clone(), settings).unwrap();
