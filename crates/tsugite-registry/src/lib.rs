@@ -21,6 +21,7 @@ mod history;
 mod instances;
 mod leases;
 mod leaving;
+mod members;
 mod model;
 mod namespaces;
 mod operations;

@@ -180,7 +180,7 @@ impl Roster {
         services
     }
 
-    fn listed(&self) -> (Arc<[Arc<Breaker>]>, Arc<[Arc<Ejector>]>) {
+    fn listed(&self) -> (Arc<[Arc<Breaker>]>, Ejectors) {
         let inner = self.lock();
         (Arc::clone(&inner.listed), Arc::clone(&inner.ejectors))
     }
@@ -189,6 +189,9 @@ impl Roster {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// The ejectors of all services, in the order of their names.
+type Ejectors = Arc<[Arc<Ejector>]>;
 
 fn with_endpoints(breaker: &Breaker, ejector: &Ejector, now: Mono) -> CircuitReport {
     CircuitReport {

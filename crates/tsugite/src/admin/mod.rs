@@ -50,8 +50,8 @@ use crate::config::Config;
 use crate::deliver::Deliverer;
 use crate::dns::Dns;
 use crate::run::Addresses;
-use crate::watch::Hub;
 use crate::signing::Signer;
+use crate::watch::Hub;
 use crate::world::HostClock;
 
 pub use connection::serve;

@@ -71,11 +71,7 @@ pub(super) enum Resource {
 impl Resource {
     pub(super) fn find(path: &str) -> Result<Resource, Problem> {
         let nothing = || Problem::not_found(format!("nothing is at {path}; /v1 lists what there is"));
-        let segments: Option<Vec<String>> = path.trim_start_matches('/').split('/').map(decode).collect();
-        let mut segments = segments.ok_or_else(|| Problem::invalid(format!("{path} is not well encoded")))?;
-        if segments.len() > 1 && segments.last().is_some_and(String::is_empty) {
-            segments.pop();
-        }
+        let segments = segments(path)?;
         let names: Vec<&str> = segments.iter().map(String::as_str).collect();
         let own = |name: &str| name.to_owned();
         Ok(match names.as_slice() {
@@ -204,6 +200,16 @@ impl Resource {
     pub(super) const fn open(&self) -> bool {
         matches!(self, Resource::Console | Resource::Health | Resource::Ready)
     }
+}
+
+/// The names between slashes; one slash at the end means nothing.
+fn segments(path: &str) -> Result<Vec<String>, Problem> {
+    let segments: Option<Vec<String>> = path.trim_start_matches('/').split('/').map(decode).collect();
+    let mut segments = segments.ok_or_else(|| Problem::invalid(format!("{path} is not well encoded")))?;
+    if segments.len() > 1 && segments.last().is_some_and(String::is_empty) {
+        segments.pop();
+    }
+    Ok(segments)
 }
 
 /// One segment without its percent signs; nothing if they are wrong.

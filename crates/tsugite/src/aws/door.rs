@@ -25,6 +25,7 @@ use super::metrics::{ActionMetrics, Metrics};
 use super::named::Named;
 use super::policies::Policies;
 use super::reply::{self, Protocol};
+use super::versions::check_version;
 use super::{body, connection, sns, sqs, sts};
 use crate::signing::{self, Signer};
 use crate::{cloudmap, deliver};
@@ -446,21 +447,6 @@ fn service_of(form: &Form<'_>, credential: Option<Credential<'_>>, path: &str) -
         Some("AddPermission" | "RemovePermission") if form.get("TopicArn").is_some() => "sns",
         Some(action) if shapes::sqs::operation(action).is_some() => "sqs",
         _ => "none",
-    }
-}
-
-/// A request may leave the version of the API out; one that it names must be one of the service's, or of SQS's before
-/// it, which AWS still serves: the actions that they share are the same.
-fn check_version(form: &Form<'_>, service: &str) -> Result<(), AwsError> {
-    let versions: &[&str] = match service {
-        "sqs" => &["2012-11-05", "2011-10-01", "2009-02-01", "2008-01-01"],
-        "sns" => &["2010-03-31"],
-        "sts" => &["2011-06-15"],
-        _ => return Ok(()),
-    };
-    match form.only("Version")? {
-        Some(version) if !versions.contains(&version) => Err(AwsError::no_such_version(service, version)),
-        _ => Ok(()),
     }
 }
 

@@ -17,6 +17,7 @@ mod sqs;
 mod sts;
 #[cfg(test)]
 mod tests;
+mod versions;
 
 pub use auth::{Key, Keys, Mode};
 pub use door::{AwsDoor, Settings, serve};

@@ -3,6 +3,7 @@
 //! Tests hold it against the keys that the reader knows and against the committed `tsugite.schema.json`.
 
 mod dns;
+mod services;
 mod topics;
 mod traffic;
 
@@ -88,7 +89,10 @@ fn top() -> Keys {
         ),
         ("queues", declared("Queues", "A queue.", queue())),
         ("topics", declared("Topics", "A topic.", topics::topic())),
-        ("services", declared("Services", "A service.", service())),
+        (
+            "services",
+            declared("Services", "A service.", services::service()),
+        ),
         (
             "routes",
             list(
@@ -290,83 +294,6 @@ fn queue() -> Keys {
         ("name", string("Its name, as CreateQueue takes it.")),
         ("attributes", attributes),
     ]
-}
-
-fn service() -> Keys {
-    let health_check = vec![
-        (
-            "type",
-            default(
-                choice("What is asked.", &["http", "https", "tcp", "grpc"]),
-                "http",
-            ),
-        ),
-        (
-            "path",
-            string("Of http and https: requested with GET; 200 to 399 is healthy."),
-        ),
-        (
-            "service",
-            string("Of grpc: the service that is asked about; the whole server by default."),
-        ),
-        ("verify", flag("Of https: whether the certificate must be valid.")),
-        (
-            "interval",
-            default(duration("Between the starts of two checks."), "10s"),
-        ),
-        ("timeout", default(duration("Of one check."), "1s")),
-        (
-            "unhealthy",
-            default(integer("Failures in a row that make it unhealthy.", 100), 3),
-        ),
-        (
-            "healthy",
-            default(integer("Successes in a row that make it healthy again.", 100), 2),
-        ),
-    ];
-    let instance = vec![
-        ("id", string("Unique in its service.")),
-        ("address", string("IPv4 or IPv6.")),
-        ("port", integer("TCP port.", 65_535)),
-        (
-            "weight",
-            default(
-                json!({"description": "Its share of calls; 0 keeps it in reserve.", "type": "integer", "minimum": 0, "maximum": 1000}),
-                100,
-            ),
-        ),
-        ("zone", string("Where it runs.")),
-        ("attributes", texts("Further attributes.")),
-    ];
-    let mut keys = vec![
-        ("name", string("Its name.")),
-        ("namespace", default(string("Its namespace."), "internal")),
-        (
-            "protocol",
-            choice(
-                "What it speaks; that of the request by default.",
-                &["http", "h2c", "grpc"],
-            ),
-        ),
-        (
-            "lease",
-            duration("Lease of instances that register without a ttl_ms."),
-        ),
-        (
-            "health_check",
-            object("An active check of every instance.", &[], health_check),
-        ),
-        (
-            "instances",
-            list(
-                "Instances that are always registered.",
-                object("An instance.", &["id", "address", "port"], instance),
-            ),
-        ),
-        ("circuit", circuit("Settings that differ from the common ones.")),
-    ];
-    keys.extend(traffic::own());
-    keys
 }
 
 fn route() -> Keys {
