@@ -6,37 +6,13 @@ import random
 import re
 import socket
 import struct
-import subprocess
 import threading
 import time
 import uuid
 
 import pytest
 
-
-def dig(tsugite, name, kind="A", *options):
-    host, port = tsugite.address("dns")
-    command = ["dig", f"@{host}", "-p", str(port), "+tries=1", "+time=3", *options, name, kind]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=20)
-    assert done.returncode == 0, (command, done.stdout)
-    return done.stdout
-
-
-def short(tsugite, name, kind="A", *options):
-    return sorted(dig(tsugite, name, kind, "+short", *options).splitlines())
-
-
-def header(text):
-    """(status, flags, answers, authority, additional) as dig shows them."""
-    status = re.search(r"status: (\w+)", text)[1]
-    flags, *counts = re.search(
-        r"flags: ([a-z ]+); QUERY: 1, ANSWER: (\d+), AUTHORITY: (\d+), ADDITIONAL: (\d+)", text).groups()
-    return status, flags.split(), *map(int, counts)
-
-
-def query(name, kind=1, ident=0x1234, flags=0x0100, counts=(1, 0, 0, 0)):
-    labels = b"".join(bytes([len(label)]) + label.encode() for label in name.split("."))
-    return struct.pack(">HHHHHH", ident, flags, *counts) + labels + b"\0" + struct.pack(">HH", kind, 1)
+from dns_help import dig, framed, header, query, receive, short
 
 
 def udp(tsugite, message, timeout=1.0):
@@ -47,24 +23,6 @@ def udp(tsugite, message, timeout=1.0):
             return sock.recv(65535)
         except TimeoutError:
             return None
-
-
-def receive(sock):
-    """One message of a TCP connection; `None` at its end."""
-    def exactly(n):
-        data = b""
-        while len(data) < n:
-            part = sock.recv(n - len(data))
-            if not part:
-                return None
-            data += part
-        return data
-    length = exactly(2)
-    return length and exactly(struct.unpack(">H", length)[0])
-
-
-def framed(message):
-    return struct.pack(">H", len(message)) + message
 
 
 @pytest.fixture
