@@ -103,7 +103,7 @@ fn an_instance_registers_renews_changes_and_leaves() {
         )
     );
     assert_eq!(
-        (&shown["ttl_ms"], &shown["health"]),
+        (&shown["ttl_ms"], &shown["health"]["status"]),
         (&json!(60_000), &json!("healthy"))
     );
     assert!(
@@ -275,7 +275,8 @@ fn parameters_that_nobody_looks_at_are_refused() {
     for (method, path, named) in [
         ("GET", "/v1/circuits?state=nonsense", "nonsense"),
         ("GET", "/v1/circuits?stat=open", "stat"),
-        ("DELETE", "/v1/instances/internal/orders/1?wait=acks", "wait"),
+        ("DELETE", "/v1/instances/internal/orders/1?wait=nobody", "nobody"),
+        ("DELETE", "/v1/instances/internal/orders/1?drian=30s", "drian"),
     ] {
         let answer = running.admin(method, path, None).expect(400);
         let detail = answer.json()["detail"].as_str().unwrap_or_default().to_owned();
