@@ -97,6 +97,10 @@ def test_every_service_is_served_with_a_key_and_names_the_sender(either):
     url = sqs.create_queue(QueueName=name)["QueueUrl"]
     assert url.endswith(f"/111111111111/{name}")
     topic = sns.create_topic(Name=f"t-{uuid.uuid4()}")["TopicArn"]
+    # As at AWS, a queue takes nothing from a topic that its policy does not admit; only `strict` holds us to it.
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": json.dumps({"Statement": [{
+        "Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"}, "Action": "sqs:SendMessage",
+        "Resource": "*", "Condition": {"ArnEquals": {"aws:SourceArn": topic}}}]})})
     sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=f"arn:aws:sqs:us-east-1:111111111111:{name}",
                   Attributes={"RawMessageDelivery": "true"})
     sns.publish(TopicArn=topic, Message="ünïcode & + = %20\r\n")
