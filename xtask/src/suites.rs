@@ -113,8 +113,8 @@ fn pytest(runner: &mut Runner, arguments: &[&str]) {
         pytest.args(["-m", "pytest", "conformance"]).args(arguments);
         if let Some(only) = only {
             pytest.arg("--override-ini").arg(format!("python_files={only}"));
-            // Rounds of kill -9 are about the server, whichever SDK loads it.
-            pytest.arg("--ignore-glob=*kill9*");
+            // Rounds of kill -9 and subscribers are about the server, whichever SDK loads it.
+            pytest.args(["--ignore-glob=*kill9*", "--ignore-glob=*webhooks*"]);
         }
         pytest
             .env("PATH", install::tool_path())
