@@ -12,8 +12,8 @@ use tsugite_registry::{
     ListError, Listed, NamedError, NamespaceField, NamespaceId, NamespaceNotFound, NamespaceView, News,
     Operation, OperationField, OperationId, OperationNotFound, Page, Probe, ProbeResult, PutError,
     PutInstance, PutOutcome, PutService, RegisterError, RegisterInstance, Registered, Renewal, Resource,
-    ResourceNotFound, Scope, ServiceAttributesError, ServiceId, ServiceName, ServiceNotFound, ServiceView,
-    SetAdminHealth, Sight, TagError, Tags, Touched, UpdateCustomHealth, UpdateNamespace,
+    ResourceNotFound, Scope, Seen, ServiceAttributesError, ServiceId, ServiceName, ServiceNotFound,
+    ServiceView, SetAdminHealth, Sight, TagError, Tags, Touched, UpdateCustomHealth, UpdateNamespace,
     UpdateNamespaceError, UpdateService, UpdateServiceError,
 };
 
@@ -245,7 +245,7 @@ pub trait RegistryStore: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Result<Sight, Failure<DiscoverError>>> + Send;
 
     /// What changed within `scope` after the index `seen`, and everything if that is too long ago.
-    fn news(&self, scope: &Scope, seen: u64, bounds: Bounds) -> impl Future<Output = News> + Send;
+    fn news(&self, scope: &Scope, seen: Seen, bounds: Bounds) -> impl Future<Output = News> + Send;
 
     /// Which services changed after the index `seen`, for those who wake watchers. It need not be durable yet: whoever
     /// is woken looks for himself.

@@ -78,9 +78,13 @@ impl Trail {
 
     /// The change of that index; `None` for one of another process, or one so old that only all will do.
     pub(crate) fn change(&self, index: u64) -> Option<u64> {
+        self.own_change(index).filter(|change| *change >= self.forgotten)
+    }
+
+    /// The number of a change of that index, however old; `None` for one that this process has not told.
+    pub(crate) fn own_change(&self, index: u64) -> Option<u64> {
         let change = index.checked_sub(self.origin)?;
-        let known = (self.forgotten..=self.latest).contains(&change);
-        (known && index > 0).then_some(change)
+        (change <= self.latest && index > 0).then_some(change)
     }
 
     /// Something happened that changes no answer: only whoever keeps timers need look.

@@ -52,7 +52,7 @@ pub use packed::{Packed, Pairs};
 pub use record::{Record, Removal};
 pub use registry::{Registry, Settings};
 pub use views::*;
-pub use watch::{Bounds, News, Scope, ServiceName, Sight, Story, Touched};
+pub use watch::{Bounds, News, Scope, Seen, ServiceName, Sight, Story, Touched};
 
 #[cfg(test)]
 mod tests;

@@ -76,7 +76,7 @@ impl HealthSay {
             HealthSay::Leaving => "leaving",
             HealthSay::Admin => "admin",
             HealthSay::Passive => "passive",
-            HealthSay::Custom => "custom",
+            HealthSay::Custom => "pushed",
             HealthSay::Active => "active",
             HealthSay::Lease => "lease",
         }

@@ -77,14 +77,40 @@ impl Story {
 /// What changed since a watcher looked last.
 #[derive(Clone, Debug)]
 pub struct News {
-    /// Pass this to the next call.
+    /// All up to here is told, once that is [`complete`](News::complete).
     pub index: u64,
+    /// Pass this to the next call.
+    pub next: Seen,
     /// What follows is all there is, here and in the calls until `complete`: the watcher drops what it had.
     pub anew: bool,
     /// In the order of their indices.
     pub stories: Vec<Story>,
     /// There is no more; else ask again at once.
     pub complete: bool,
+}
+
+/// What a watcher has been told so far. One that begins has an index, of its last time or 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Everything up to here.
+    pub index: u64,
+    sweep: Option<Sweep>,
+}
+
+/// All there is, told in portions. Old changes come in order then, however little is known of what went before them; only
+/// what is forgotten meanwhile makes it begin again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Sweep {
+    /// What was forgotten when it began.
+    forgotten: u64,
+    /// The latest change then: who was gone by that time is not told of.
+    begun: u64,
+}
+
+impl From<u64> for Seen {
+    fn from(index: u64) -> Seen {
+        Seen { index, sweep: None }
+    }
 }
 
 /// How much is told at once.
@@ -152,12 +178,22 @@ impl Registry {
 
     /// What changed within `scope` after `seen`; everything that there is if `seen` is 0, of another process, or too
     /// long ago.
-    pub fn news(&self, scope: &Scope, seen: u64, bounds: Bounds) -> News {
-        let known = self.trail.change(seen);
+    pub fn news(&self, scope: &Scope, seen: impl Into<Seen>, bounds: Bounds) -> News {
+        let seen: Seen = seen.into();
+        let sweep = seen.sweep.filter(|sweep| sweep.forgotten == self.trail.forgotten);
+        let known = match sweep {
+            Some(_) => self.trail.own_change(seen.index),
+            None => self.trail.change(seen.index),
+        };
         let from = known.map_or(0, |change| change + 1);
         let mut traces = self.traces(scope, from);
-        if known.is_none() {
-            traces.retain(|(_, trace)| matches!(trace, Trace::Live(_)));
+        let begins = Sweep {
+            forgotten: self.trail.forgotten,
+            begun: self.trail.latest,
+        };
+        let sweep = if known.is_none() { Some(begins) } else { sweep };
+        if let Some(sweep) = sweep {
+            traces.retain(|(change, trace)| matches!(trace, Trace::Live(_)) || *change > sweep.begun);
         }
         traces.sort_by_key(|(change, _)| *change);
         let complete = traces.len() <= bounds.services;
@@ -180,8 +216,13 @@ impl Registry {
                 name: name.clone(),
             }),
         };
+        let index = self.trail.index(latest);
         News {
-            index: self.trail.index(latest),
+            index,
+            next: Seen {
+                index,
+                sweep: sweep.filter(|_| !complete),
+            },
             anew: known.is_none(),
             stories: traces.into_iter().filter_map(story).collect(),
             complete,

@@ -158,14 +158,14 @@ pub async fn indices_grow_over_restarts<S: Stage<Store: RegistryStore>>(stage: &
     let store = stage.store();
     assert_eq!(store.service_index(&name).await, 0);
     store.put_instance(put("i1", None)).await.unwrap();
-    let before = store.news(&scope, 0, bounds).await;
+    let before = store.news(&scope, 0.into(), bounds).await;
     assert!(before.anew && before.complete && before.stories.len() == 1);
     assert_eq!(store.service_index(&name).await, before.stories[0].index());
     stage.pass(Duration::from_secs(1));
     drop(store);
     stage.restart();
     let store = stage.store();
-    let after = store.news(&scope, before.index, bounds).await;
+    let after = store.news(&scope, before.index.into(), bounds).await;
     assert!(after.anew && after.index > before.index, "{after:?}");
     let seen = store.touched_since(after.index);
     assert!(!seen.all && seen.names.is_empty());

@@ -268,7 +268,7 @@ impl RegistryStore for LogStore {
         self.look(|registry| registry.sight(&name, &page)).await
     }
 
-    async fn news(&self, scope: &Scope, seen: u64, bounds: Bounds) -> News {
+    async fn news(&self, scope: &Scope, seen: Seen, bounds: Bounds) -> News {
         self.read(|d, _| d.registry.news(scope, seen, bounds)).await
     }
 

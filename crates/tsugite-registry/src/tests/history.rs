@@ -40,7 +40,7 @@ fn a_new_registration_begins_with_its_own_health_and_the_history_is_bounded() {
     }
     let all = noted(&mut rig, "shop");
     assert_eq!(all.len(), 32);
-    assert_eq!(all[0], ("sick".to_owned(), "HEALTHY", "UNHEALTHY", "custom"));
+    assert_eq!(all[0], ("sick".to_owned(), "HEALTHY", "UNHEALTHY", "pushed"));
     // Registering it anew with another attribute does not touch its pushed health, so nothing is noted.
     rig.register(service, "sick", &[("a", "b")]).unwrap();
     assert_eq!(noted(&mut rig, "shop"), all);

@@ -106,6 +106,49 @@ fn news_come_once_in_order_and_in_portions() {
     assert_eq!(told(&third), ["-d", "b"]);
 }
 
+/// All that a watcher is told who begins now, and in how many portions.
+fn swept(rig: &mut Rig, mut meanwhile: impl FnMut(&mut Rig, usize)) -> (Vec<String>, usize) {
+    let (mut seen, mut all, mut anew) = (Seen::default(), Vec::new(), 0);
+    for portion in 1..100 {
+        let news = rig.registry.news(&Scope::All, seen, BOUNDS);
+        anew += usize::from(news.anew);
+        all.extend(told(&news));
+        if news.complete {
+            assert_eq!(anew, 1, "all is told once");
+            assert!(!rig.registry.news(&Scope::All, news.index, BOUNDS).anew);
+            return (all, portion);
+        }
+        seen = news.next;
+        meanwhile(rig, portion);
+    }
+    panic!("it never ends: {all:?}");
+}
+
+#[test]
+fn all_is_told_once_after_a_restart_and_after_much_was_removed() {
+    let mut rig = Rig::new();
+    let names: Vec<String> = (0..10).map(|n| format!("s{n}")).collect();
+    for service in &names {
+        put(&mut rig, service, "one", 1);
+    }
+    rig.registry.begin_watches(Timestamp(1_000_000));
+    assert_eq!(swept(&mut rig, |_, _| ()), (names.clone(), 4));
+    for n in 0..2_000 {
+        let gone = format!("gone{n}");
+        put(&mut rig, &gone, "one", 1);
+        remove(&mut rig, &gone, "one");
+    }
+    assert_eq!(swept(&mut rig, |_, _| ()), (names.clone(), 4));
+    // Who goes while it lasts is told of, though it may be news that it was there.
+    let go = |rig: &mut Rig, portion| {
+        if portion == 1 {
+            remove(rig, "s9", "one");
+        }
+    };
+    let rest = names[..9].iter().cloned().chain(["-s9".to_owned()]).collect();
+    assert_eq!(swept(&mut rig, go), (rest, 4));
+}
+
 #[test]
 fn scopes_hear_of_their_own() {
     let mut rig = Rig::new();

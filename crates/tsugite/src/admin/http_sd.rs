@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 use tsugite_registry::{
-    Bounds, HealthStatus, InstanceView, Protocol, ServiceName, ServiceView, Story, ZONE, address_of,
+    Bounds, HealthStatus, InstanceView, Protocol, Seen, ServiceName, ServiceView, Story, ZONE, address_of,
     protocol_of,
 };
 
@@ -22,7 +22,7 @@ pub(super) async fn list<S: Store>(admin: &Admin<S>, query: &Query) -> Result<An
     let scope = watch::scope(query)?;
     // By service: one that changes while this goes on is told of again.
     let mut groups: BTreeMap<ServiceName, Vec<Value>> = BTreeMap::new();
-    let mut seen = 0;
+    let mut seen = Seen::default();
     loop {
         let bounds = Bounds {
             services: PORTION,
@@ -56,7 +56,7 @@ pub(super) async fn list<S: Store>(admin: &Admin<S>, query: &Query) -> Result<An
         if news.complete {
             break;
         }
-        seen = news.index;
+        seen = news.next;
     }
     let text = Value::Array(groups.into_values().flatten().collect()).to_string();
     Ok(respond(StatusCode::OK, "application/json", Bytes::from(text)))

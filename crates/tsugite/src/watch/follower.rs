@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tsugite_base::rng::SplitMix64;
 use tsugite_engine::RegistryStore;
-use tsugite_registry::{Bounds, Story};
+use tsugite_registry::{Bounds, Seen, Story};
 
 use super::Ticket;
 
@@ -27,7 +27,7 @@ pub(crate) enum Told {
 pub(crate) struct Follower<S> {
     store: S,
     ticket: Ticket,
-    seen: u64,
+    seen: Seen,
     instances: usize,
     /// Everything was told up to `seen`.
     is_synced: bool,
@@ -49,7 +49,7 @@ impl<S: RegistryStore> Follower<S> {
         Follower {
             store,
             ticket,
-            seen,
+            seen: seen.into(),
             instances,
             is_synced: false,
             pulse,
@@ -77,7 +77,7 @@ impl<S: RegistryStore> Follower<S> {
             instances: self.instances,
         };
         let news = self.store.news(self.ticket.scope(), self.seen, bounds).await;
-        self.seen = news.index;
+        self.seen = news.next;
         let mut told = Vec::with_capacity(news.stories.len() + 2);
         if news.anew {
             told.push(Told::Anew);
