@@ -300,6 +300,20 @@ def test_a_restart_tells_everything_anew(start_tsugite, events):
     assert instances(tsugite, "stays", f"?index={index}&wait=10m")[1] > index
 
 
+def test_all_services_are_told_once_after_a_restart(start_tsugite, events):
+    """More than are told at once: each portion goes on where the one before it ended."""
+    tsugite = start_tsugite()
+    names = [f"many-{number:03}" for number in range(200)]
+    for number, service in enumerate(names):
+        tsugite.register(service, "one", 1 + number, ttl_ms=0)
+    tsugite.restart()
+    told = events("", of=tsugite).take_all()
+    assert [e["event"] for e in told] == ["anew", *["service"] * 200, "synced"]
+    assert sorted(e["data"]["service"] for e in told[1:-1]) == names
+    status, groups = tsugite.admin("GET", "/v1/http_sd")
+    assert (status, len(groups)) == (200, 200)
+
+
 def test_changes_elsewhere_wake_nobody(tsugite, events):
     tsugite.register("quiet", "one", 1, namespace="still")
     streams = [events("?service=still/quiet"), events("?namespace=still")]
