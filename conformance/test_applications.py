@@ -102,8 +102,8 @@ def test_celery(tsugite, shop):
     tries = shop.notes("pay")
     assert [note["retries"] for note in tries] == [0, 1, 2]
     assert all(b["at"] - a["at"] > 0.9 for a, b in zip(tries, tries[1:])), "a countdown of a second each"
-    shop.call("shop.order.apply_async((99, 'later'), countdown=2)")
     begin = time.time()
+    shop.call("shop.order.apply_async((99, 'later'), countdown=2)")
     late = shop.wait("order", 51)[-1]
     assert late["number"] == 99 and late["at"] - begin > 1.5
     shop.stop()
